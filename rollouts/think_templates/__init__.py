@@ -1,0 +1,1 @@
+"""How model families mark thought: one file per default template. Knows nothing of servers."""
