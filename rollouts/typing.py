@@ -260,13 +260,26 @@ class Scope(Protocol):
 
 
 class Stop(Protocol):
-    """A wait that a stop ends at once. Limiters and retries wait on it and never sleep."""
+    """A wait that a stop ends at once. Limiters and retries wait on it and never sleep.
+
+    Optional: `waiter() -> Waiter`, for those who also wait for something that another thread does.
+    """
 
     def is_set(self) -> bool:
         """True once the run must not start anything new."""
 
     def wait(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds; True as soon as the run must stop."""
+
+
+class Waiter(Protocol):
+    """One thread's wait that the stop ends, and another thread too."""
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until woken, stopped, or `timeout` seconds are over (None: no end); True when the run must stop."""
+
+    def wake(self) -> None:
+        """End the present wait, or the next one if none is under way."""
 
 
 # ── Kinds of plugin ─────────────────────────────────────────────────────────────────────────────────────
@@ -325,7 +338,11 @@ class CacheBackend(Protocol):
 
 @runtime_checkable
 class Permit(Protocol):
-    """Leave to send one request."""
+    """Leave to send one request.
+
+    Optional: `cancel()`, called in place of `settle` when the request was not sent after all. A permit without it
+    is settled with an `Outcome` of kind `empty` and the message `not sent`.
+    """
 
     def settle(self, outcome: Outcome, usage: Usage | None) -> None:
         """Tell how it went; called exactly once, `usage` None where it is not known."""
