@@ -1,0 +1,1 @@
+"""When a request may start: one file for each default limiter."""
