@@ -186,3 +186,15 @@ class Failure:
             "prompt": self.prompt,
             "attempts": self.attempts,
         }
+
+
+def place(response: Response, *, index: int, prompt_index: int, prompt: Any) -> Response:
+    """Tell a response its position in a call, and give it back.
+
+    Changes `response` itself: only for whoever has just made it (copying 25 fields a cached sample would cost more
+    than reading it).
+    """
+    object.__setattr__(response, "index", index)
+    object.__setattr__(response, "prompt_index", prompt_index)
+    object.__setattr__(response, "prompt", prompt)
+    return response

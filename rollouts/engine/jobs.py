@@ -1,0 +1,202 @@
+"""What the engine works on: a `Call` (one call's settings made ready), an `Ask` (one prompt of it), a `Job` (one sample).
+
+Knows no provider and no cache, only their Protocols.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rollouts.exceptions import RolloutsError
+from rollouts.identity import SampleKey, SampleRequest
+from rollouts.results import Failure, Response
+
+if TYPE_CHECKING:
+    from rollouts.engine.budget import Budget
+    from rollouts.engine.run import Run
+    from rollouts.engine.stores import Store
+    from rollouts.retry import RetryPolicy
+    from rollouts.transport import Auth, HttpTransport, Prepared
+    from rollouts.typing import Conversation, Limiter, ProviderAdapter
+
+Judge = Callable[["Response", "Conversation"], tuple[str | None, str | None]]
+"""Did the answer go on from the prefill: verdict and reason."""
+
+
+class Service:
+    """An adapter in use: opened once before the first unsent sample, by whichever worker comes first."""
+
+    def __init__(self, adapter: ProviderAdapter, *, name: str, host: str) -> None:
+        """Take over `adapter`, registered as `name`, speaking to `host`."""
+        self.adapter = adapter
+        self.name = name
+        self.host = host
+        self.send: Callable[..., Any] | None = getattr(adapter, "send", None)
+        self.classify: Callable[..., Any] | None = getattr(adapter, "classify", None)
+        self._url: Callable[[Any], str] | None = getattr(adapter, "url", None)
+        self._lock = threading.Lock()
+        self._opened = False
+
+    def open(self) -> None:
+        """Open the adapter unless that was done."""
+        if self._opened:
+            return
+        with self._lock:
+            if not self._opened:
+                opener = getattr(self.adapter, "open", None)
+                if opener is not None:
+                    opener()
+                self._opened = True
+
+    def url(self, request: SampleRequest) -> str:
+        """Where to send: what the adapter encoded, or what it knows only once it is open."""
+        return self._url(request.wire) if self._url is not None else request.wire.url
+
+    def close(self) -> None:
+        """Close the adapter; it opens again when needed."""
+        with self._lock:
+            self._opened = False
+            closer = getattr(self.adapter, "close", None)
+            if closer is not None:
+                closer()
+
+
+@dataclass(slots=True)
+class Call:
+    """One call's settings, resolved to the parts that do the work. Shared by all its prompts."""
+
+    service: Service
+    transport: HttpTransport
+    auth: Auth | None
+    limiter: Limiter
+    policy: RetryPolicy
+    store: Store | None
+    """Where answers are kept; None with `use_cache=False`."""
+    budget: Budget | None
+    judge: Judge | None
+    park: Callable[[float | None], None] | None = None
+    """Tells the scope that the service announced a limit (seconds, or None where it named no time)."""
+    timeout: float = 1200.0
+    """Seconds an attempt may take."""
+    max_concurrency: int = 64
+    offline: bool = False
+    require_prefill: bool = False
+    missing_key: str | None = None
+    """What to say when a sample must be sent and no key was found."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The user's extra headers."""
+    affinity: str | None = None
+
+
+class Ask:
+    """One prompt under one call: its request, its numbers, and the parts of the wire form that all samples share."""
+
+    __slots__ = ("_lock", "body", "call", "dead", "first_number", "n", "prepared", "prompt", "prompt_index", "request", "tail")
+
+    def __init__(self, call: Call, request: SampleRequest, *, prompt: Any, prompt_index: int, first_number: int, n: int) -> None:
+        """Ask `request` for the numbers `first_number` to `first_number + n - 1`."""
+        self.call = call
+        self.request = request
+        self.prompt = prompt
+        self.prompt_index = prompt_index
+        self.first_number = first_number
+        self.n = n
+        self.dead: RolloutsError | None = None
+        """Set when the service said what dooms every sample of this prompt."""
+        self.prepared: Prepared | None = None
+        self.body = b""
+        self.tail = b"}"
+        self._lock = threading.Lock()
+
+    def prepare(self) -> Prepared | None:
+        """Make the shared wire form, once; done by the first worker so that cached prompts cost nothing."""
+        with self._lock:
+            if not self.body:
+                wire, call = self.request.wire, self.call
+                if call.service.send is None:
+                    self.prepared = call.transport.prepare(
+                        call.service.url(self.request), {**wire.headers, **call.headers}, call.auth
+                    )
+                text = json.dumps(_merged(wire.body, wire.pin), separators=(",", ":"), allow_nan=False)
+                # The number goes in as the last member, so that the body is rendered once per prompt.
+                if wire.seed_field is not None:
+                    self.tail = f"{',' if len(text) > 2 else ''}{json.dumps(wire.seed_field)}:%d}}".encode()
+                    self.body = text[:-1].encode()
+                else:
+                    self.tail, self.body = b"", text.encode()
+            return self.prepared
+
+    def body_for(self, number: int) -> bytes:
+        """The JSON body of one sample."""
+        return self.body + (self.tail % number if self.tail else b"")
+
+
+def _merged(body: Mapping[str, Any], pin: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(body)
+    for name, value in pin.items():
+        given = merged.get(name)
+        merged[name] = {**value, **given} if isinstance(value, Mapping) and isinstance(given, Mapping) else value
+    return merged
+
+
+class Job:
+    """One sample to be had: its prompt, its number, and the run that wants it."""
+
+    __slots__ = ("ask", "claim_key", "given", "number", "requests", "retries", "run", "waited_for_limit", "waited_for_retry")
+
+    def __init__(self, ask: Ask, number: int, run: Run) -> None:
+        """Want sample `number` of `ask` for `run`."""
+        self.ask = ask
+        self.number = number
+        self.run = run
+        self.claim_key = (ask.request.fingerprint, number)
+        self.given: Response | None = None
+        """An answer that another run got for us and that is still to be stored in our cache."""
+        self.requests = 0
+        self.retries = 0
+        self.waited_for_limit = 0.0
+        """Seconds."""
+        self.waited_for_retry = 0.0
+        """Seconds."""
+
+    @property
+    def key(self) -> SampleKey:
+        """The sample's identity."""
+        return SampleKey(self.ask.request, self.number)
+
+    @property
+    def index(self) -> int:
+        """Position among the samples of its prompt."""
+        return self.number - self.ask.first_number
+
+    def failure(self, kind: str, error: RolloutsError | None = None, attempts: int = 0) -> Failure:
+        """The `Failure` that stands in this sample's slot."""
+        return Failure(
+            kind=kind,  # type: ignore[arg-type]
+            error=error,
+            seed=self.number,
+            index=self.index,
+            prompt_index=self.ask.prompt_index,
+            prompt=self.ask.prompt,
+            attempts=attempts,
+        )
+
+    def describe(self) -> str:
+        """How messages name this sample: `sample 17 of "What is…"`."""
+        return f'sample {self.number} of "{shorten(self.ask.prompt)}"'
+
+
+def shorten(prompt: Any, width: int = 40) -> str:
+    """The beginning of a prompt, on one line, for messages."""
+    if not isinstance(prompt, str):
+        try:
+            prompt = prompt[-1]["content"]
+        except (TypeError, LookupError):
+            prompt = str(prompt)
+    text = " ".join(str(prompt).split())
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= width else text[: width - 1] + "…"

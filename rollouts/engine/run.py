@@ -1,0 +1,360 @@
+"""One run: a lazy stream of samples, looked up, sent where missing, and delivered as they are done.
+
+All of this module but `post` runs on the coordinating thread: the caller's, or the dispatcher's for async calls. It
+claims, looks up, hands missing samples to the workers, and takes what they have made durable.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rollouts.engine.claims import CLAIMS
+from rollouts.engine.jobs import Ask, Call, Job
+from rollouts.engine.reporting import Reporter
+from rollouts.engine.stopping import StopSignal
+from rollouts.engine.workers import Lane
+from rollouts.events import RetryEvent
+from rollouts.exceptions import BudgetExceeded, ConfigError, OfflineMiss, RolloutsError, RolloutsWarning
+from rollouts.identity import SampleKey
+from rollouts.results import Failure, Response, place
+
+if TYPE_CHECKING:
+    from rollouts.engine.workers import WorkerPool
+
+logger = logging.getLogger("rollouts")
+
+GRACE = 5.0
+"""Seconds that answers in flight get after a stop."""
+
+Result = Response | Failure
+
+
+class Run:
+    """A stream of asks on its way through look-up, workers and delivery."""
+
+    def __init__(
+        self,
+        call: Call,
+        asks: Iterable[Ask],
+        *,
+        pool: WorkerPool[Job],
+        reporter: Reporter,
+        deliver: Callable[[Job, Result], None],
+        window: int,
+        eager: bool = False,
+    ) -> None:
+        """Make ready to run; nothing is read or sent yet.
+
+        Args:
+            call: The settings of all asks.
+            asks: The prompts, read only as far as `window` allows.
+            pool: The workers.
+            reporter: Progress and events.
+            deliver: Gets each result, on the coordinating thread.
+            window: Samples that may be under way at once, waiting ones included.
+            eager: Wake the coordinating thread for each result and not for batches.
+        """
+        self.call = call
+        self.pool = pool
+        self.run_id = reporter.run_id
+        self.stop = StopSignal()
+        self.stop_error: RolloutsError | None = None
+        self.lane: Lane[Job] = Lane(call.max_concurrency)
+        self.done: deque[tuple[Job, Result]] = deque()
+        self.flying: dict[Job, float] = {}
+        """Samples being asked now, with the time (monotonic, seconds) at which they began."""
+        self._reporter = reporter
+        self._deliver = deliver
+        self._window = window
+        self._eager = eager
+        self._stream = (Job(ask, ask.first_number + i, self) for ask in asks for i in range(ask.n))
+        self._exhausted = False
+        self._withdrawn = False
+        self._taking: list[Job] = []
+        self._outstanding = 0
+        self._wake_at = 1
+        self._event = threading.Event()
+        self.on_end: Callable[[Run], None] = lambda run: None
+        self.wake: Callable[[], None] = self._event.set
+        """How workers call the coordinating thread."""
+
+    # ── Called by workers ──
+
+    def post(self, results: Iterable[tuple[Job, Result]]) -> None:
+        """Hand over results that are durable."""
+        self.done.extend(results)
+        if len(self.done) >= self._wake_at:
+            self.wake()
+
+    def fail(self, error: RolloutsError) -> None:
+        """Stop everything because no request can succeed; the first error is the one that is raised."""
+        if self.stop_error is None:
+            self.stop_error = error
+        self.stop.set()
+        self.wake()
+
+    def exhaust_budget(self) -> None:
+        """Stop because the budget admits nothing more; what is in flight finishes."""
+        budget = self.call.budget
+        self.fail(BudgetExceeded(budget.describe() if budget is not None else "the budget is spent"))
+
+    def tell_retry(self, event: RetryEvent) -> None:
+        """Tell observers of a failed attempt that has a successor."""
+        self._reporter.retry(event)
+
+    # ── The coordinating thread ──
+
+    @property
+    def finished(self) -> bool:
+        """True when nothing is left to take and nothing under way."""
+        return (self._exhausted or self.stop.is_set()) and self._outstanding == 0 and not self.done
+
+    def begin(self) -> None:
+        """Announce the run."""
+        self._reporter.begin(self)
+
+    def step(self) -> bool:
+        """Take what is done and hand out what is next; True while there is more to come."""
+        self._event.clear()
+        self._drain()
+        if self.stop.is_set():
+            self._withdraw()
+        else:
+            self._refill()
+        self._drain()
+        if self.stop.is_set():
+            self._withdraw()
+            self._drain()
+        low = self._outstanding - self._window // 2 if not self._exhausted else self._outstanding
+        self._wake_at = 1 if self._eager else max(1, min(low, 256))
+        if len(self.done) >= self._wake_at:
+            self.wake()
+        return not self.finished
+
+    def wait(self, timeout: float = 0.1) -> None:
+        """Wait until workers call, at most `timeout` seconds (progress is shown between)."""
+        self._event.wait(timeout)
+        self.tick()
+
+    def tick(self) -> None:
+        """Say now and then how it goes."""
+        self._reporter.tick(self)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Announce the end."""
+        self.on_end(self)
+        self._reporter.end(self, error)
+
+    def complete(self) -> None:
+        """Run to the end on this thread."""
+        try:
+            self.begin()
+            while self.step():
+                self.wait()
+        except KeyboardInterrupt as error:
+            self.interrupt()
+            self.end(error)
+            raise
+        except BaseException as error:
+            self.abandon()
+            self.end(error)
+            raise
+        else:
+            self.end()
+
+    def iterate(self, ready: deque[Result]) -> Iterator[Result]:
+        """Yield results as they are done; `deliver` puts them into `ready`. Leaving early withdraws the rest."""
+        try:
+            self.begin()
+            more = True
+            while more or ready:
+                more = self.step()
+                while ready:
+                    yield ready.popleft()
+                    # While the caller works the workers go on: keep them fed.
+                    if not self._exhausted and self._outstanding - len(self.done) <= self._window // 2:
+                        self.step()
+                if more:
+                    self.wait()
+        except KeyboardInterrupt as error:
+            self.interrupt()
+            self.end(error)
+            raise
+        except BaseException as error:
+            self.abandon()
+            self.end(error)
+            raise
+        else:
+            self.end()
+
+    def interrupt(self) -> None:
+        """After the first Ctrl-C: nothing new starts, answers in flight get the grace. A second one cuts at once."""
+        self.stop.set()
+        try:
+            until = time.monotonic() + GRACE
+            self._wake_at = 1
+            self._give_back()
+            while self.lane.in_flight and time.monotonic() < until:
+                self._event.wait(0.05)
+                self._event.clear()
+                self._drain()
+            self._drain()
+        finally:
+            self.cut()
+
+    def abandon(self) -> None:
+        """Nobody wants the rest: withdraw what is unsent, give what is in flight the grace in the background."""
+        self.stop.set()
+        self._give_back()
+        if self.lane.in_flight:
+            threading.Thread(target=self._cut_later, name="rollouts-grace", daemon=True).start()
+
+    def cut(self) -> None:
+        """Shut this run's sockets down."""
+        self.stop.set()
+        self.call.transport.cut(self.stop)
+
+    def _cut_later(self) -> None:
+        until = time.monotonic() + GRACE
+        while self.lane.in_flight and time.monotonic() < until:
+            self._event.wait(0.05)
+            self._event.clear()
+        if self.lane.in_flight:
+            self.cut()
+
+    # ── Parts of a step ──
+
+    def _refill(self) -> None:
+        while not self._exhausted and self._outstanding <= self._window // 2 and not self.stop.is_set():
+            room = self._window - self._outstanding
+            self._taking = jobs = list(itertools.islice(self._stream, room))
+            if len(jobs) < room:
+                self._exhausted = True
+            if jobs:
+                self._start(jobs)
+            self._taking = []
+
+    def _start(self, jobs: list[Job]) -> None:
+        store = self.call.store
+        if store is None:
+            missing = jobs
+        else:
+            owned = CLAIMS.claim(jobs)
+            self._outstanding += len(jobs) - len(owned)
+            missing = self._look_up(owned)
+        self._reporter.looked_up()
+        if not missing:
+            return
+        refusal = self._refusal(missing[0])
+        if refusal is not None:
+            self._outstanding += len(missing)
+            for job in missing:
+                self._lose(job, refusal)
+            self.fail(refusal)
+            return
+        self._outstanding += len(missing)
+        self.pool.submit(self.lane, missing)
+
+    def _look_up(self, jobs: list[Job]) -> list[Job]:
+        store = self.call.store
+        assert store is not None
+        wanted = {SampleKey(job.ask.request, job.number): job for job in jobs}
+        for key, response in store.load_many(wanted):
+            job = wanted.pop(key)
+            self._settle([(job, response)])
+            self._take(job, response)
+        return list(wanted.values())
+
+    def _refusal(self, job: Job) -> RolloutsError | None:
+        """Why this sample must not be sent at all."""
+        if self.call.offline:
+            return OfflineMiss(
+                f"offline, and {job.describe()} is not in the cache "
+                f"({self.call.store.label if self.call.store else 'none'}; fingerprint {job.ask.request.fingerprint[:16]}). "
+                "Take offline off to ask for it."
+            )
+        if self.call.missing_key is not None:
+            return ConfigError(self.call.missing_key)
+        return None
+
+    def _drain(self) -> None:
+        # Taken before removed: an interrupt between the two repeats an assignment instead of losing a result.
+        while self.done:
+            job, result = self.done[0]
+            self._take(job, result)
+            self.done.popleft()
+            self._outstanding -= 1
+        store = self.call.store
+        problem = store.unreported() if store is not None else None
+        if problem is not None:
+            warnings.warn(problem, RolloutsWarning, stacklevel=2)
+
+    def _take(self, job: Job, result: Result) -> None:
+        if isinstance(result, Response):
+            place(result, index=job.index, prompt_index=job.ask.prompt_index, prompt=job.ask.prompt)
+        self._reporter.sample(self, job, result)
+        self._deliver(job, result)
+
+    def _withdraw(self) -> None:
+        """Give up what has not begun; once per run."""
+        if self._withdrawn:
+            return
+        self._withdrawn = True
+        for job in self.pool.withdraw(self.lane) + CLAIMS.leave(self):
+            self._lose(job, self.stop_error)
+
+    def _give_back(self) -> None:
+        """After an interrupt: as `_withdraw`, and also what was being taken when it came."""
+        for job in self._taking:
+            heir = CLAIMS.give_up(job)
+            if heir is not None:
+                hand_on(heir)
+        self._taking = []
+        self._withdraw()
+        self._drain()
+
+    def _lose(self, job: Job, error: RolloutsError | None) -> None:
+        heir = CLAIMS.give_up(job)
+        if heir is not None:
+            hand_on(heir)
+        self.done.append((job, job.failure("not_sent", error)))
+
+    def _settle(self, kept: list[tuple[Job, Response]]) -> None:
+        settle(kept)
+
+
+def settle(kept: list[tuple[Job, Response]]) -> None:
+    """Give up the claims of samples that are durable, and hand copies to those who wait for them."""
+    if kept[0][0].run.call.store is None:
+        return
+    answers = {job: response for job, response in kept}
+    for job, parked in CLAIMS.settle(answers):
+        store = job.run.call.store
+        for waiting in parked:
+            # This call made no request for it: to its user the answer is a cached one.
+            response = replace(answers[job], cached=True)
+            theirs = waiting.run.call.store
+            if theirs is None or (store is not None and theirs.location == store.location):
+                waiting.run.post([(waiting, response)])
+            else:
+                waiting.given = response
+                hand_on(waiting)
+
+
+def hand_on(job: Job) -> None:
+    """Give a job that was parked to its own run's workers."""
+    try:
+        job.run.pool.submit(job.run.lane, [job])
+    except (RolloutsError, RuntimeError) as error:  # the client is closed, or the interpreter is ending
+        heir = CLAIMS.give_up(job)
+        job.run.post([(job, job.failure("not_sent", RolloutsError(str(error))))])
+        if heir is not None:
+            hand_on(heir)

@@ -1,0 +1,149 @@
+"""Gets one sample: wait for leave, send, judge the outcome, perhaps again. The only retry loop.
+
+Runs on worker threads. Knows limiter, transport and adapter by their Protocols, and nothing of queues or caches.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rollouts.engine.jobs import Ask, Job
+from rollouts.events import RetryEvent
+from rollouts.exceptions import PluginError, ProviderError, RolloutsError, TransportError
+from rollouts.outcome import classify, classify_exception, outcome_of_error, to_error
+from rollouts.results import Failure, Response
+from rollouts.typing import Outcome, WireReply
+
+if TYPE_CHECKING:
+    from rollouts.engine.run import Run
+
+
+def obtain(job: Job) -> Response | Failure:
+    """Ask for one sample until it is there, is given up, or the run stops."""
+    run, ask = job.run, job.ask
+    stopped = _must_not_start(run, ask)
+    if stopped is not None:
+        return job.failure("not_sent", stopped)
+    budget = ask.call.budget
+    if budget is None:
+        return _attempts(job)
+    reservation = budget.reserve(ask.request)
+    if reservation is None:
+        run.exhaust_budget()
+        return job.failure("not_sent", run.stop_error)
+    result = _attempts(job)
+    if isinstance(result, Response):
+        reservation.settle(result.usage)
+    elif result.attempts == 0:
+        reservation.cancel()
+    else:
+        reservation.settle(None)
+    return result
+
+
+def _must_not_start(run: Run, ask: Ask) -> RolloutsError | None:
+    if ask.dead is not None:
+        return ask.dead
+    if run.stop.is_set():
+        return run.stop_error or _STOPPED
+    return None
+
+
+_STOPPED = RolloutsError("the run was stopped before this sample was sent")
+
+
+def _attempts(job: Job) -> Response | Failure:
+    run, ask = job.run, job.ask
+    call = ask.call
+    attempts = deadlines = 0
+    while True:
+        started = time.monotonic()
+        permit = call.limiter.acquire(ask.request, run.stop)
+        job.waited_for_limit += time.monotonic() - started
+        if permit is None or ask.dead is not None:
+            if permit is not None:
+                permit.settle(Outcome("empty", message="not sent"), None)
+            return job.failure("cancelled" if attempts else "not_sent", ask.dead or run.stop_error or _STOPPED, attempts)
+        attempts += 1
+        job.requests = attempts
+        outcome, response = _attempt(job)
+        permit.settle(outcome, None if response is None else response.usage)
+        if response is not None:
+            return _finished(job, response, attempts)
+        if outcome.parks and call.park is not None:
+            call.park(outcome.retry_after)
+        deadlines += outcome.billed
+        wait = None if outcome.kind == "fatal" else call.policy.decide(outcome, attempts, deadlines, random.random())
+        if wait is None:
+            error = to_error(outcome, what=f"{job.describe()} at {call.service.host}", attempts=attempts)
+            if outcome.kind == "fatal" and outcome.stops == "run":
+                run.fail(error)
+            elif outcome.kind == "fatal" and outcome.stops == "prompt":
+                ask.dead = error
+            return job.failure("failed", error, attempts)
+        job.retries += 1
+        run.tell_retry(RetryEvent(run.run_id, job.number, ask.prompt_index, attempts, outcome, wait))
+        started = time.monotonic()
+        stopped = run.stop.wait(wait)
+        job.waited_for_retry += time.monotonic() - started
+        if stopped:
+            return job.failure("cancelled", run.stop_error or _STOPPED, attempts)
+
+
+def _attempt(job: Job) -> tuple[Outcome, Response | None]:
+    """One request: the verdict, and the answer if it is one."""
+    ask, call = job.ask, job.ask.call
+    service = call.service
+    try:
+        reply = _post(job)
+        outcome = service.classify(reply) if service.classify is not None else None
+        if outcome is None:
+            outcome = classify(reply)
+        if not outcome.is_answer:
+            return outcome, None
+        response = service.adapter.decode(ask.request.wire, reply)
+    except TransportError as error:
+        return classify_exception(error), None
+    except ProviderError as error:
+        return outcome_of_error(error), None
+    except RolloutsError as error:
+        return Outcome("fatal", type(error), "run", message=str(error)), None
+    except Exception as error:
+        # A plugin's mistake would repeat on every sample: stop at the first, and say whose it is.
+        message = f"the adapter {service.name!r} failed: {type(error).__name__}: {error}"
+        return Outcome("fatal", PluginError, "run", message=message), None
+    # The number is not known to `decode`; what the package pinned and when it came belong to the record.
+    response = replace(
+        response,
+        seed=job.number,
+        latency=reply.latency,
+        received=time.time(),
+        pin=dict(ask.request.wire.pin) or None,
+        raw_source=response.raw_source if response.raw_source is not None else reply.body,
+    )
+    return outcome, response
+
+
+def _post(job: Job) -> WireReply:
+    ask, call = job.ask, job.ask.call
+    service = call.service
+    service.open()
+    prepared = ask.prepared or ask.prepare()
+    if service.send is not None:
+        reply: WireReply = service.send(ask.request.wire, job.number, job.run.stop)
+        return reply
+    assert prepared is not None
+    return call.transport.post(prepared, ask.body_for(job.number), timeout=call.timeout, stop=job.run.stop)
+
+
+def _finished(job: Job, response: Response, attempts: int) -> Response:
+    call, conversation = job.ask.call, job.ask.request.wire.conversation
+    if conversation.prefill is not None and call.judge is not None:
+        verdict, reason = call.judge(response, conversation)
+        response = replace(response, continued=verdict, continued_reason=reason, attempts=attempts)  # type: ignore[arg-type]
+    elif attempts != 1:
+        response = replace(response, attempts=attempts)
+    return response

@@ -1,0 +1,121 @@
+"""Makes answers durable before anybody sees them. Knows a cache only as a `CacheBackend`.
+
+A backend that has `store_many` gets group commits: the first worker with an answer leads, commits what has gathered,
+and goes on until nothing is left; the others hand theirs over and fetch the next sample at once. Their samples wait
+for the commit, not they. Any other backend is called by each worker itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from rollouts.engine.jobs import Job
+from rollouts.exceptions import CacheError, RolloutsError
+from rollouts.identity import SampleKey
+from rollouts.results import Response
+from rollouts.typing import CacheBackend
+
+logger = logging.getLogger("rollouts")
+
+Kept = tuple[Job, Response]
+
+
+class Store:
+    """One cache in use by an engine."""
+
+    def __init__(self, backend: CacheBackend, label: str) -> None:
+        """Keep answers in `backend`, called `label` in messages."""
+        self.backend = backend
+        self.label = label
+        self.location: str = str(getattr(backend, "location", None) or f"{label}@{id(backend)}")
+        self._store_many: Callable[[Sequence[tuple[SampleKey, Response]]], None] | None = getattr(backend, "store_many", None)
+        self._lock = threading.Lock()
+        self._gathered: list[tuple[Kept, Callable[[list[Kept]], None]]] = []
+        self._led = False
+        self._problem: str | None = None
+        self._reported = False
+
+    def load_many(self, keys: Iterable[SampleKey]) -> Iterator[tuple[SampleKey, Response]]:
+        """The hits among `keys`.
+
+        Raises:
+            CacheError: The storage cannot be read.
+        """
+        try:
+            yield from self.backend.load_many(keys)
+        except RolloutsError:
+            raise
+        except Exception as error:
+            raise CacheError(
+                f"the cache {self.label!r} failed while reading: {type(error).__name__}: {error}. Nothing was sent; "
+                "choose another with use_cache=…, or use_cache=False."
+            ) from error
+
+    def keep(self, kept: Kept, then: Callable[[list[Kept]], None]) -> None:
+        """Make one answer durable, then call `then` with it (perhaps with others, perhaps on another worker)."""
+        if self._store_many is None:
+            self._store_one(kept)
+            then([kept])
+            return
+        with self._lock:
+            self._gathered.append((kept, then))
+            if self._led:
+                return
+            self._led = True
+        while True:
+            with self._lock:
+                batch, self._gathered = self._gathered, []
+                if not batch:
+                    self._led = False
+                    return
+            self._store_batch([item for item, _ in batch])
+            # Runs differ in what they do next; most batches are of one run.
+            groups: dict[Callable[[list[Kept]], None], list[Kept]] = {}
+            for item, done in batch:
+                groups.setdefault(done, []).append(item)
+            for done, items in groups.items():
+                done(items)
+
+    def _store_batch(self, batch: list[Kept]) -> None:
+        assert self._store_many is not None
+        try:
+            self._store_many([(job.key, response) for job, response in batch])
+        except Exception:
+            # One bad entry must not cost the others their place.
+            for kept in batch:
+                self._store_one(kept)
+
+    def _store_one(self, kept: Kept) -> None:
+        job, response = kept
+        try:
+            self.backend.store(job.key, response)
+        except Exception as error:
+            self._fail(job, error)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        with self._lock:
+            if self._problem is not None:
+                return
+            self._problem = (
+                f"the cache {self.label!r} cannot keep answers ({type(error).__name__}: {error}); first noticed at "
+                f"{job.describe()}. Answers are still returned, but will be asked and paid for again next time: free "
+                "space or make it writable."
+            )
+        logger.error("%s", self._problem)
+
+    def unreported(self) -> str | None:
+        """What to warn the user of, once."""
+        if self._problem is None or self._reported:
+            return None
+        self._reported = True
+        return self._problem
+
+    def close(self) -> None:
+        """Close the backend."""
+        self.backend.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a cache in use cannot be pickled; give the other process its name and directory")

@@ -1,0 +1,173 @@
+"""C worker loops over the jobs of many runs, shared fairly. Knows nothing of what a job does.
+
+A loop ends when no job is left and starts again on demand: long loops that wait inside an executor would hang the
+interpreter's exit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from typing import Generic, TypeVar
+
+from rollouts.exceptions import RolloutsError
+
+J = TypeVar("J")
+
+
+class Lane(Generic[J]):
+    """The waiting jobs of one run, and how many of them may be worked on at once."""
+
+    __slots__ = ("cap", "in_flight", "jobs", "listed")
+
+    def __init__(self, cap: int) -> None:
+        """Allow `cap` jobs at once."""
+        self.cap = cap
+        self.jobs: deque[J] = deque()
+        self.in_flight = 0
+        self.listed = False
+
+
+class WorkerPool(Generic[J]):
+    """Runs jobs on up to `size` loops of an executor; lanes take turns, one job each."""
+
+    def __init__(self, make_executor: Callable[[], Executor], size: int, work: Callable[[J], None]) -> None:
+        """Call `work(job)` for each job; it must not raise. The executor is made when first needed."""
+        self.size = size
+        self._make_executor = make_executor
+        self._executor: Executor | None = None
+        self._work = work
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._turn: deque[Lane[J]] = deque()
+        self._loops = 0
+        self._waiting = 0
+        self._closed = False
+        self.pin: int | None = None
+        """CPU that the loops keep to (Linux); None leaves it to the kernel."""
+
+    def submit(self, lane: Lane[J], jobs: Iterable[J]) -> None:
+        """Add jobs to a lane and start the loops that are wanted.
+
+        Raises:
+            RolloutsError: The pool is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise RolloutsError("the client was closed while this run was under way")
+            before = len(lane.jobs)
+            lane.jobs.extend(jobs)
+            self._waiting += len(lane.jobs) - before
+            if not lane.listed and lane.jobs and lane.in_flight < lane.cap:
+                lane.listed = True
+                self._turn.append(lane)
+            wanted = min(self._waiting, self.size - self._loops)
+            self._loops += max(wanted, 0)
+            if self._executor is None and wanted > 0:
+                self._executor = self._make_executor()
+            executor = self._executor
+        if wanted > 0 and executor is not None:
+            self._start(executor, wanted)
+
+    def _start(self, executor: Executor, wanted: int) -> None:
+        started = 0
+        try:
+            with _unpinned():
+                for _ in range(wanted):
+                    executor.submit(self._loop)
+                    started += 1
+        finally:
+            if started < wanted:  # the interpreter is shutting down
+                with self._lock:
+                    self._loops -= wanted - started
+
+    def withdraw(self, lane: Lane[J]) -> list[J]:
+        """Take back the jobs of a lane that no loop has begun."""
+        with self._lock:
+            jobs = list(lane.jobs)
+            lane.jobs.clear()
+            self._waiting -= len(jobs)
+            if lane.listed:
+                lane.listed = False
+                self._turn.remove(lane)
+        return jobs
+
+    def _loop(self) -> None:
+        with _pinned(self.pin):
+            lane: Lane[J] | None = None
+            while True:
+                with self._lock:
+                    if lane is not None:
+                        lane.in_flight -= 1
+                        if lane.jobs and not lane.listed:
+                            lane.listed = True
+                            self._turn.append(lane)
+                    if not self._turn:
+                        self._loops -= 1
+                        self._idle.notify_all()
+                        return
+                    lane = self._turn.popleft()
+                    job = lane.jobs.popleft()
+                    lane.in_flight += 1
+                    self._waiting -= 1
+                    if lane.jobs and lane.in_flight < lane.cap:
+                        self._turn.append(lane)
+                    else:
+                        lane.listed = False
+                self._work(job)
+                del job
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Take no more jobs; wait up to `timeout` seconds for the loops. True when all have ended."""
+        with self._lock:
+            self._closed = True
+            ended = self._idle.wait_for(lambda: self._loops == 0, timeout)
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=ended, cancel_futures=False)
+        return ended
+
+
+@contextlib.contextmanager
+def _pinned(cpu: int | None) -> Iterator[None]:
+    """Keep this thread to one CPU; its executor gets it back as it was."""
+    if cpu is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {cpu})
+        _thread.pinned = (before, {cpu})
+        yield
+    finally:
+        _thread.pinned = None
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def _unpinned() -> Iterator[None]:
+    """Lift the pin for a moment: a thread started from a pinned one would inherit it."""
+    pinned = getattr(_thread, "pinned", None)
+    if pinned is None:
+        yield
+        return
+    before, now = pinned
+    os.sched_setaffinity(0, before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, now)
+
+
+_thread = threading.local()
+
+
+def one_cpu() -> int | None:
+    """The CPU that `worker_affinity="one-cpu"` keeps to: the last that this process may use; None off Linux."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    return max(os.sched_getaffinity(os.getpid()))
