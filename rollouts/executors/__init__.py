@@ -1,0 +1,1 @@
+"""Executors: what runs the worker loops. One file, one plugin."""

@@ -1,0 +1,53 @@
+"""Signs that a plugin does not do what its author thinks: hooks that never fire. Knows nothing of loading."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Collection
+from typing import Any
+
+_MARK = "rollouts_impl"
+"""Attribute that `hookimpl` puts on a function (pluggy: project name and `_impl`)."""
+
+
+def doubts(plugin: Any, hooks: Collection[str]) -> list[str]:
+    """What is doubtful about a plugin's hooks, one sentence each."""
+    found: list[str] = []
+    for attribute in dir(plugin):
+        function = _function(plugin, attribute)
+        if function is None:
+            continue
+        options = getattr(function, _MARK, None)
+        if options is None:
+            if attribute in hooks and function.__module__ == getattr(plugin, "__name__", type(plugin).__module__):
+                found.append(f"{attribute} has the name of a hook and is not marked @hookimpl, so it is never called")
+            continue
+        hook = options.get("specname") or attribute
+        if hook not in hooks:
+            close = difflib.get_close_matches(hook, hooks, n=1, cutoff=0.0)
+            found.append(f"{hook} is no hook, so it is never called; the nearest is {close[0]}")
+            continue
+        if options.get("wrapper") or options.get("hookwrapper"):
+            found.append(f"{hook} is a wrapper; no hook of rollouts can be wrapped, so it is never called")
+        found += _doubtful_arguments(hook, function)
+    return found
+
+
+def _function(plugin: Any, attribute: str) -> Any:
+    try:
+        member = inspect.getattr_static(plugin, attribute)  # runs no property
+    except AttributeError:
+        return None
+    member = getattr(member, "__func__", member)
+    return member if inspect.isfunction(member) else None
+
+
+def _doubtful_arguments(hook: str, function: Any) -> list[str]:
+    found = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.default is not parameter.empty:
+            found.append(f"{hook} gives {parameter.name} a default; some versions of pluggy then never pass it")
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            found.append(f"{hook} takes {parameter.name} by keyword only, which pluggy cannot pass")
+    return found
