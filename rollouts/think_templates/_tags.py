@@ -1,9 +1,9 @@
-"""Opens and splits thought that stands between two tags. Knows no model and no server.
+r"""Opens and splits thought that stands between two tags. Knows no model and no server.
 
 Which bytes belong to the tag is fixed here, so that a thought can be injected again token for token:
 
-- The opening tag takes one line feed with it when one follows: `<think>\\nSo` and `<think>So` both hold the thought
-  `So`. What is injected again with the same opening has the same bytes.
+- The opening tag of a family that writes a line feed after it takes one with it when one follows: `<think>\nSo` and
+  `<think>So` both hold the thought `So`. What is injected again with the same opening has the same bytes.
 - The closing tag takes nothing: the text before it is thought to the last byte, the text after it is the answer
   from the first byte on. Thought, tag and answer put together are the text that the model wrote.
 """
@@ -24,7 +24,7 @@ class Tags:
     closing: str
     """`</think>`."""
     separator: str = "\n"
-    """What `open` writes between the opening tag and the thought: nothing, or one line feed."""
+    """What `open` writes after the opening tag, and what belongs to the tag where it stands there."""
 
     def open(self, thought: str) -> str:
         """The prefill that begins the model's reasoning with `thought`; an empty one is legal."""
@@ -32,10 +32,10 @@ class Tags:
 
     def opened(self, prefill: str) -> str | None:
         """The thought that `prefill` leaves open, without the tag; None where it opens none or closes it."""
-        before, tag, thought = prefill.rpartition(self.opening)
-        if not tag or self.closing in thought:
+        tail = prefill.rpartition(self.closing)[2].lstrip()
+        if not tail.startswith(self.opening):
             return None
-        return thought.removeprefix("\n")
+        return tail.removeprefix(self.opening).removeprefix(self.separator)
 
     def split(self, text: str, prefill: str | None) -> Parts:
         """Take apart `text`, which the model wrote after `prefill`.
@@ -51,7 +51,7 @@ class Tags:
             return Parts(reasoning, content, bool(tag))
         stripped = text.lstrip()
         if stripped.startswith(self.opening):
-            thought = stripped.removeprefix(self.opening).removeprefix("\n")
+            thought = stripped.removeprefix(self.opening).removeprefix(self.separator)
             reasoning, tag, content = thought.partition(self.closing)
             return Parts(reasoning, content, bool(tag))
         reasoning, tag, content = text.partition(self.closing)
