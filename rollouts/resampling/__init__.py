@@ -1,0 +1,70 @@
+"""Resampling of chains of thought: sentences, traces, plans, arms, forced answers, answers. Standard library only.
+
+Everything that must ask a model takes an asker, which `client.generate_many` is; nothing here knows the client.
+"""
+
+from rollouts.resampling.answers import (
+    Answer,
+    answers_of,
+    boxed,
+    extract,
+    extractor,
+    grade,
+    normalize,
+    normalize_latex,
+)
+from rollouts.resampling.asking import Asker
+from rollouts.resampling.conditional import (
+    Conditional,
+    Resilience,
+    Steering,
+    draw_until,
+    resilience,
+    steer,
+)
+from rollouts.resampling.plans import ResamplePlan, plan_resample
+from rollouts.resampling.resampling import Judging, Resampling, force_answer, force_answers, resample
+from rollouts.resampling.splitters import first_sentence, piece, split_sentences
+from rollouts.resampling.stopping import any_of, converged, width_below, wilson
+from rollouts.resampling.trace import Dialect, Trace, transplant
+from rollouts.resampling.voting import Vote, estimate_pass_at_k, majority_vote, pass_at_k, self_consistency
+
+__all__ = [
+    "Answer",
+    "Asker",
+    "Conditional",
+    "Dialect",
+    "Judging",
+    "ResamplePlan",
+    "Resampling",
+    "Resilience",
+    "Steering",
+    "Trace",
+    "Vote",
+    "answers_of",
+    "any_of",
+    "boxed",
+    "converged",
+    "draw_until",
+    "estimate_pass_at_k",
+    "extract",
+    "extractor",
+    "first_sentence",
+    "force_answer",
+    "force_answers",
+    "grade",
+    "majority_vote",
+    "normalize",
+    "normalize_latex",
+    "pass_at_k",
+    "piece",
+    "plan_resample",
+    "resample",
+    "resilience",
+    "self_consistency",
+    "split_sentences",
+    "steer",
+    "transplant",
+    "width_below",
+    "wilson",
+]

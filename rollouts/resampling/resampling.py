@@ -1,0 +1,297 @@
+"""Resamples a trace before any of its sentences, and holds what came back. Sends through the asker it is given.
+
+One set of samples serves every measure: what is sampled before sentence i+1 keeps sentence i, what is sampled before
+sentence i leaves it out. So the kept arm of a sentence is the removed arm of the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rollouts.exceptions import ConfigError
+from rollouts.resampling.answers import (
+    Answer,
+    Extract,
+    Grade,
+    Policies,
+    Where,
+    answers_of,
+    correctness,
+    normalize,
+)
+from rollouts.resampling.asking import Asker, ask_distinct, frozen, joined
+from rollouts.resampling.splitters import first_sentence
+from rollouts.resampling.stopping import Rule, width_below
+from rollouts.resampling.trace import FORCED_LEAD, Positions, Trace
+from rollouts.results import Response, Rollouts
+
+FORCED_SETTINGS: Mapping[str, Any] = {"max_tokens": 32, "stop": ["}\n", "}.", "}$", "\n\n"]}
+r"""Few tokens, and a stop at the brace that ends the answer. A bare `}` would cut `\frac{1}{2}` after the 1."""
+
+ROUND = 10
+"""Samples of each position in one round of an adaptive run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """How answers are found and judged; may be changed on stored samples without asking again."""
+
+    truth: Grade | None = None
+    """The true answer, or a function that judges a normalised one; None where right and wrong are not asked."""
+    extract: Extract = "boxed"
+    where: Where = "answer"
+    policy: Policies = "drop"
+    normalise: Callable[[str], str] = normalize
+
+    def answers(self, rollouts: Rollouts) -> list[Answer]:
+        """The answer of each sample asked for, failed ones included."""
+        return answers_of(rollouts.slots, self.extract, where=self.where, normalise=self.normalise)
+
+    def correct(self, answers: Sequence[Answer]) -> list[bool | None]:
+        """Whether each answer is right; None where it is left out, or where no truth is known."""
+        if self.truth is None:
+            return [None] * len(answers)
+        return correctness(answers, self.truth, self.policy, self.normalise)
+
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """What came back: one arm of samples for each position, and the answers that were forced there."""
+
+    trace: Trace
+    arms: Mapping[int, Rollouts]
+    """The samples that go on before sentence i; equal prefixes share one `Rollouts`."""
+    forced: Mapping[int, Rollouts] = field(default_factory=dict)
+    """The answers forced before sentence i."""
+    judging: Judging = field(default_factory=Judging)
+    """How answers are found and judged."""
+
+    def __repr__(self) -> str:
+        n = sum(len(r) for r in self.arms.values())
+        forced = f", {sum(len(r) for r in self.forced.values())} forced" if self.forced else ""
+        return f"Resampling({len(self.trace)} sentences, {len(self.arms)} positions, {n} samples{forced})"
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The positions that were sampled, in order."""
+        return tuple(sorted(self.arms))
+
+    def removed(self, i: int) -> Rollouts | None:
+        """The samples that leave sentence `i` out; None where there are none."""
+        return self.arms.get(self.trace.position(i, end=True))
+
+    def kept(self, i: int) -> Rollouts | None:
+        """The samples that keep sentence `i`: those sampled before the next one; None where there are none."""
+        return self.arms.get(self.trace.position(i) + 1)
+
+    def first_sentences(self, i: int) -> list[str]:
+        """What each sample of arm `i` wrote in the place of sentence `i`, without white space around it.
+
+        Where the model ended its thought there, the first sentence of its answer; empty where it wrote nothing.
+        """
+        arm = self.removed(i)
+        return [] if arm is None else [first_of(response, self.trace) for response in arm]
+
+    def answers(self, i: int, *, forced: bool = False) -> list[Answer]:
+        """The answers of arm `i`, one for each sample asked for, in the order of their numbers."""
+        arm = (self.forced if forced else self.arms).get(self.trace.position(i, end=True))
+        return [] if arm is None else (self._forced_judging() if forced else self.judging).answers(arm)
+
+    def correct(self, i: int, *, forced: bool = False) -> list[bool | None]:
+        """Whether each answer of arm `i` is right; None where it is left out."""
+        return self.judging.correct(self.answers(i, forced=forced))
+
+    def accuracy(self, i: int, *, forced: bool = False) -> float | None:
+        """Share of right answers among the counted ones of arm `i`; None where nothing is counted."""
+        judged = [c for c in self.correct(i, forced=forced) if c is not None]
+        return sum(judged) / len(judged) if judged else None
+
+    def judged(self, **changes: Any) -> Resampling:
+        """The same samples judged otherwise: `truth`, `extract`, `where`, `policy`, `normalise`. Sends nothing.
+
+        Raises:
+            ConfigError: No such field.
+        """
+        known = Judging.__dataclass_fields__
+        if unknown := sorted(set(changes) - set(known)):
+            raise ConfigError(f"{', '.join(unknown)}: judging has the fields {', '.join(known)}.")
+        now = {name: getattr(self.judging, name) for name in known}
+        return Resampling(self.trace, self.arms, self.forced, Judging(**{**now, **changes}))
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars of all samples whose cost is known, cached ones included; None where none is."""
+        distinct = {id(r): r for r in (*self.arms.values(), *self.forced.values())}
+        known = [r.cost for r in distinct.values() if r.cost is not None]
+        return sum(known) if known else None
+
+    def _forced_judging(self) -> Judging:
+        j = self.judging
+        how: Extract = j.extract if callable(j.extract) else "forced-box"
+        return Judging(j.truth, how, "anywhere", j.policy, j.normalise)
+
+    @classmethod
+    def from_texts(
+        cls,
+        trace: Trace,
+        arms: Mapping[int, Sequence[str]],
+        *,
+        forced: Mapping[int, Sequence[str]] | None = None,
+        **judging: Any,
+    ) -> Resampling:
+        """A resampling of texts that were sampled elsewhere: what the model wrote after each prefix.
+
+        A text with the closing tag is thought and answer; one without it is an answer. `judging`: as for `judged`.
+        """
+        closing = trace.dialect.close.strip()
+
+        def response(text: str, index: int) -> Response:
+            thought, tag, content = text.partition(closing)
+            if not tag:
+                return Response(text, finish_reason="stop", seed=index, index=index)
+            return Response(content, thought, "stop", completed_reasoning=True, seed=index, index=index)
+
+        def arm(texts: Sequence[str]) -> Rollouts:
+            return Rollouts(tuple(response(text, index) for index, text in enumerate(texts)))
+
+        made = cls(
+            trace,
+            {trace.position(i, end=True): arm(texts) for i, texts in arms.items()},
+            {trace.position(i, end=True): arm(texts) for i, texts in (forced or {}).items()},
+        )
+        return made.judged(**judging) if judging else made
+
+
+def first_of(response: Response, trace: Trace) -> str:
+    """The first sentence that a sample wrote, cut as the trace is."""
+    thought = response.reasoning
+    text = thought if thought is not None and thought.strip() else response.content
+    return first_sentence(text, trace.style)
+
+
+def resample(
+    ask: Asker,
+    trace: Trace,
+    n_samples: int = 100,
+    positions: Positions = "all",
+    *,
+    forced: bool = False,
+    seed: int = 0,
+    until: Rule | float | None = None,
+    round_size: int = ROUND,
+    truth: Grade | None = None,
+    extract: Extract = "boxed",
+    where: Where = "answer",
+    policy: Policies = "drop",
+    normalise: Callable[[str], str] = normalize,
+    forced_samples: int | None = None,
+    forced_settings: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Resampling:
+    """Sample `n_samples` continuations before each position, in one stream; equal prefixes are asked once.
+
+    Args:
+        ask: Sends and keeps: `client.generate_many`.
+        trace: What to resample.
+        n_samples: Samples of each position; with `until` at most so many.
+        positions: `"all"` (before every sentence), a number or numbers; the number of sentences itself means after the
+            last one, and gives that one its kept arm.
+        forced: Also force the answer at each position.
+        seed: The first sample's number.
+        until: A rule, or the width of the accuracy's interval: a position gets rounds of `round_size` samples until the
+            rule is content. Rounds are judged whole, so quick answers do not count first.
+        round_size: Samples of a position in one round.
+        truth: The true answer, or a function that judges one.
+        extract: How the answer is found.
+        where: Where it is looked for.
+        policy: What becomes of samples without an answer.
+        normalise: What makes equal answers equal strings.
+        forced_samples: Forced answers of each position; `n_samples` when None.
+        forced_settings: Settings of the forced answers, over `FORCED_SETTINGS`.
+        **settings: Settings of the call, as for `client.generate`.
+
+    Raises:
+        ConfigError: A position or number out of range.
+    """
+    numbers = trace.positions(positions)
+    judging = Judging(truth, extract, where, policy, normalise)
+    prompts = [trace.prompt(i) for i in numbers]
+    if until is None:
+        arms = ask_distinct(ask, prompts, n_samples, seed=seed, **settings)
+    else:
+        rule = width_below(until, of="majority" if truth is None else "accuracy") if isinstance(until, float) else until
+        if not callable(rule):
+            raise ConfigError(f"until={until!r}: give a width between 0 and 1, or a rule.")
+        arms = _in_rounds(ask, prompts, n_samples, seed, rule, judging, round_size, settings)
+    forced_arms: Mapping[int, Rollouts] = {}
+    if forced:
+        forced_arms = force_answers(
+            ask, trace, forced_samples or n_samples, numbers, seed=seed, **{**settings, **(forced_settings or {})}
+        )
+    return Resampling(trace, dict(zip(numbers, arms, strict=True)), forced_arms, judging)
+
+
+def _in_rounds(
+    ask: Asker,
+    prompts: Sequence[Any],
+    most: int,
+    seed: int,
+    rule: Rule,
+    judging: Judging,
+    size: int,
+    settings: Mapping[str, Any],
+) -> list[Rollouts]:
+    if size < 1 or most < 1:
+        raise ConfigError(f"n_samples={most}, round_size={size}: both must be at least 1.")
+    parts: dict[Any, list[Rollouts]] = {frozen(prompt): [] for prompt in prompts}
+    waiting = {frozen(prompt): prompt for prompt in prompts}
+    done = 0
+    while waiting and done < most:
+        n = min(size, most - done)
+        got = ask(list(waiting.values()), n, seed=seed + done, **settings)
+        done += n
+        for key, rollouts in zip(list(waiting), got, strict=True):
+            parts[key].append(rollouts)
+            answers = [answer for part in parts[key] for answer in judging.answers(part)]
+            if rule(answers, judging.correct(answers)):
+                del waiting[key]
+    whole = {key: joined(rounds) for key, rounds in parts.items()}
+    return [whole[frozen(prompt)] for prompt in prompts]
+
+
+def force_answers(
+    ask: Asker,
+    trace: Trace,
+    n_samples: int = 100,
+    positions: Positions = "all",
+    *,
+    lead: str = FORCED_LEAD,
+    seed: int = 0,
+    **settings: Any,
+) -> dict[int, Rollouts]:
+    r"""Close the thought before each position and ask for the answer at once, with few tokens and a stop.
+
+    Args:
+        ask: Sends and keeps.
+        trace: The trace.
+        n_samples: Samples of each position.
+        positions: Where to force; as for `resample`.
+        lead: What the answer begins with; the default ends in `\boxed{`.
+        seed: The first sample's number.
+        **settings: Settings of the call, over `FORCED_SETTINGS`.
+
+    Raises:
+        ConfigError: A position or number out of range.
+    """
+    numbers = trace.positions(positions)
+    merged = {**settings, **{k: v for k, v in FORCED_SETTINGS.items() if k not in settings}}
+    arms = ask_distinct(ask, [trace.forced_prompt(i, lead) for i in numbers], n_samples, seed=seed, **merged)
+    return dict(zip(numbers, arms, strict=True))
+
+
+def force_answer(ask: Asker, trace: Trace, i: int | None = None, n_samples: int = 1, **options: Any) -> Rollouts:
+    """The answers forced before sentence `i`; after the whole thought when None. Options: as for `force_answers`."""
+    at = len(trace) if i is None else trace.position(i, end=True)
+    return force_answers(ask, trace, n_samples, at, **options)[at]

@@ -1,0 +1,266 @@
+"""Cuts a thought into sentences without loss. Knows nothing of models, prompts or answers.
+
+White space after a sentence belongs to it, so that every span begins with what a reader would call the sentence,
+and the texts of all spans joined are the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
+from rollouts.exceptions import ConfigError
+from rollouts.hookspecs import hookimpl
+from rollouts.typing import Span, Spec, Splitter
+
+Style: TypeAlias = str | Splitter
+"""A splitter's name, or the splitter itself."""
+
+SHORTEST_PIECE = 10
+"""Characters below which the published code joins a piece to the next one."""
+
+_CUT = re.compile(r"[.?!](?=[ \n])|\n(?=\n)")
+_PROTECTED = re.compile(
+    r"```.*?(?:```|\Z)"
+    r"|\$\$.+?\$\$"
+    r"|\\\[.+?\\\]"
+    r"|\\\(.+?\\\)"
+    r"|\\begin\{(?P<env>[a-zA-Z*]+)\}.*?\\end\{(?P=env)\}"
+    r"|(?<![\\$])\$(?![\s$])(?:[^$\n\\]|\\.|\n(?!\s*\n))*?(?<![\s\\])\$(?![\d$])",
+    re.DOTALL,
+)
+_MARKER = r"(?:[-*+•][ \t]|\(?\d{1,3}[.)][ \t]|\#{1,6}[ \t])"
+_BOUNDARY = re.compile(
+    r"(?P<stop>[.?!…]+[\"'”’)\]*_]*)(?=\s)"
+    r"|(?P<wide>[。！？]+[”’」』）]*)"
+    rf"|(?P<line>\n)(?=[ \t]*\n|[ \t]*{_MARKER})"
+)
+_ABBREVIATIONS = frozenset(
+    re.findall(
+        r"\S+",
+        "al approx ca cf ch col cor def dept dr e.g eq eqs eqn ex fig figs gen i.e inc jr lem ltd mr mrs ms no nos op p "
+        "pp prof prop resp sec sect sr st thm viz vol vs w.l.o.g wlog w.r.t",
+    )
+)
+_ENDS_SOMETIMES = frozenset({"al", "inc", "jr", "ltd", "no", "p", "sr", "st", "ex", "def", "ch", "op", "col", "gen"})
+_WORD = re.compile(r"([A-Za-z][A-Za-z.]*)$")
+_LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*\(?(?:\d{1,3}|[A-Za-z])$")
+_INITIAL = re.compile(r"(?:^|\s)[A-Z]$")
+_INITIAL_NEXT = re.compile(r"[A-Z]\.")
+_INITIALS = re.compile(r"(?:^|\s)[A-Z]\.\s+[A-Z]$")
+_OPERATORS = tuple("/*+-=^<>×·,;)]")
+"""What follows a factorial's mark (`4! / 2!`), never a sentence's."""
+
+
+def split_sentences(text: str, style: Style = "sentences") -> list[Span]:
+    """Cut `text` into sentences; the spans' texts joined are `text`.
+
+    Args:
+        text: What to cut; may be empty.
+        style: `sentences` (decimals, lists, LaTeX, code and abbreviations stay whole), `thought-anchors` (the rule of
+            Bogdan et al. 2025; `piece` gives the text as published), `paragraphs`, `lines`, or any splitter.
+
+    Raises:
+        ConfigError: No such style, or a splitter that loses text.
+    """
+    splitter = find_splitter(style)
+    spans = list(splitter(text))
+    if callable(style):
+        _check_lossless(text, spans)
+    return spans
+
+
+def first_sentence(text: str, style: Style = "sentences") -> str:
+    """The first sentence of `text` without the white space around it; empty where there is none.
+
+    Reads no further than it must, for the named styles.
+    """
+    spans = _LAZY[style](text) if isinstance(style, str) and style in _LAZY else find_splitter(style)(text)
+    for span in spans:
+        if span.text.strip():
+            return piece(span.text, style)
+    return ""
+
+
+def piece(text: str, style: Style = "sentences") -> str:
+    """A span's text as shown and compared: stripped; in the style `thought-anchors` joined as published."""
+    if style != "thought-anchors":
+        return text.strip()
+    return " ".join(part for start, end in _raw_pieces(text) if (part := text[start:end].strip()))
+
+
+def find_splitter(style: Style) -> Splitter:
+    """The splitter called `style`, or `style` itself.
+
+    Raises:
+        ConfigError: No such style.
+    """
+    if callable(style):
+        return style
+    if style in STYLES:
+        return STYLES[style]
+    raise ConfigError(f"no splitter is called {style!r}: use one of {', '.join(STYLES)}, or pass a function.")
+
+
+def _check_lossless(text: str, spans: Sequence[Span]) -> None:
+    at = 0
+    for number, span in enumerate(spans):
+        if span.start != at or span.text != text[span.start : span.end]:
+            raise ConfigError(
+                f"the splitter's span {number} is {span.start}–{span.end} where {at} was next: a splitter must return "
+                "every character of the text once, in order."
+            )
+        at = span.end
+    if at != len(text):
+        raise ConfigError(f"the splitter lost the last {len(text) - at} characters: its spans joined must be the text.")
+
+
+# ── The published rule ──
+
+
+def _raw_pieces(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of the pieces before short ones are joined; the blank rest belongs to the last."""
+    start = 0
+    for match in _CUT.finditer(text):
+        if not text[start : match.end()].isspace():
+            yield start, match.end()
+            start = match.end()
+    if start < len(text):
+        yield start, len(text)
+
+
+def _thought_anchors(text: str) -> Iterator[Span]:
+    held: tuple[int, int] | None = None  # whole, but a short last piece may still join it
+    start, length = -1, 0  # the piece that short ones are joined to
+    for begin, end in _raw_pieces(text):
+        stripped = len(text[begin:end].strip())
+        if not stripped:
+            continue
+        length = stripped if start < 0 else length + 1 + stripped
+        start = begin if start < 0 else start
+        if length >= SHORTEST_PIECE:
+            if held is not None:
+                yield _with_space(text, *held)
+            held, start = (start, end), -1
+    if start >= 0:
+        held = (start if held is None else held[0], len(text))
+    if held is not None:
+        yield _with_space(text, held[0], len(text))
+    elif text:
+        yield Span(0, len(text), text)
+
+
+def _with_space(text: str, start: int, end: int) -> Span:
+    """The span without the white space of its predecessor, with its own; leading space of the text is kept."""
+    first = start
+    while first and first < end and text[first].isspace():
+        first += 1
+    while end < len(text) and text[end].isspace():
+        end += 1
+    return Span(first, end, text[first:end])
+
+
+# ── Our own rule ──
+
+
+def _sentences(text: str) -> Iterator[Span]:
+    start = 0
+    protected = _PROTECTED.finditer(text)
+    region = next(protected, None)
+    for match in _BOUNDARY.finditer(text):
+        at = match.start()
+        while region is not None and region.end() <= at:
+            region = next(protected, None)
+        if at < start or (region is not None and region.start() <= at):
+            continue
+        if match.lastgroup == "stop" and _goes_on(text, start, match):
+            continue
+        end = match.end()
+        while end < len(text) and text[end].isspace():
+            end += 1
+        if end >= len(text):
+            break
+        if text[start:end].isspace():
+            continue
+        yield Span(start, end, text[start:end])
+        start = end
+    if start < len(text):
+        yield Span(start, len(text), text[start:])
+
+
+def _goes_on(text: str, start: int, match: re.Match[str]) -> bool:
+    """True where the mark ends no sentence: an abbreviation, a list's number, initials, a lower-case word after it."""
+    mark = match["stop"]
+    before = text[max(start, match.start() - 40) : match.start()]
+    after = text[match.end() : match.end() + 40].lstrip(" \t")
+    if mark in ("...", "…"):
+        return after[:1].islower()
+    if mark[0] != ".":
+        return after[:1] in _OPERATORS or (mark[-1] in "\"'”’)" and after[:1].islower())
+    if not before.strip():
+        return False
+    if _LIST_NUMBER.search(before) and (match.start() - start) < 40 and _at_line_start(text, start, before):
+        return True
+    if after[:1].islower():
+        return True
+    if _INITIAL.search(before) and (_INITIAL_NEXT.match(after) or _INITIALS.search(before)):
+        return True
+    word = _WORD.search(before)
+    if word is None:
+        return False
+    name = word[1].lower()
+    if name not in _ABBREVIATIONS:
+        return False
+    if name in _ENDS_SOMETIMES:
+        return after[:1].isdigit()
+    return True
+
+
+def _at_line_start(text: str, start: int, before: str) -> bool:
+    line = before.rsplit("\n", 1)[-1]
+    if "\n" in before:
+        return True
+    return start == 0 or text[start - 1].isspace() or not line.strip()
+
+
+def _cut_after(pattern: re.Pattern[str]) -> Callable[[str], Iterator[Span]]:
+    def cut(text: str) -> Iterator[Span]:
+        start = 0
+        for match in pattern.finditer(text):
+            if match.end() < len(text) and not text[start : match.end()].isspace():
+                yield Span(start, match.end(), text[start : match.end()])
+                start = match.end()
+        if start < len(text):
+            yield Span(start, len(text), text[start:])
+
+    return cut
+
+
+_LAZY: dict[str, Callable[[str], Iterator[Span]]] = {
+    "sentences": _sentences,
+    "thought-anchors": _thought_anchors,
+    "paragraphs": _cut_after(re.compile(r"\n[ \t]*\n\s*")),
+    "lines": _cut_after(re.compile(r"\n\s*")),
+}
+
+
+def _eager(lazy: Callable[[str], Iterator[Span]]) -> Splitter:
+    return lambda text: list(lazy(text))
+
+
+STYLES: dict[str, Splitter] = {name: _eager(lazy) for name, lazy in _LAZY.items()}
+"""The splitters that come with the package."""
+
+_DESCRIPTIONS = {
+    "sentences": "sentences; decimals, lists, LaTeX, code and abbreviations stay whole",
+    "thought-anchors": "the rule of Thought Anchors (Bogdan et al. 2025), last piece kept",
+    "paragraphs": "at empty lines",
+    "lines": "at line ends",
+}
+
+
+@hookimpl
+def rollouts_register_splitters() -> Sequence[Spec]:
+    """The four splitters of the package."""
+    return [Spec(name=name, factory=lambda s=s: s, description=_DESCRIPTIONS[name]) for name, s in STYLES.items()]
