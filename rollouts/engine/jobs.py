@@ -78,8 +78,6 @@ class Call:
     """Where answers are kept; None with `use_cache=False`."""
     budget: Budget | None
     judge: Judge | None
-    park: Callable[[float | None], None] | None = None
-    """Tells the scope that the service announced a limit (seconds, or None where it named no time)."""
     timeout: float = 1200.0
     """Seconds an attempt may take."""
     max_concurrency: int = 64

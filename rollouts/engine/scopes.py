@@ -138,5 +138,3 @@ class Park:
 def park_of(scope: ProcessScope) -> Park:
     """The park of `scope`, shared by all its clients."""
     return scope.shared("rollouts.park", Park)
-
-

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rollouts.engine.jobs import Ask, Job
+from rollouts.engine.limits import cancel
 from rollouts.events import RetryEvent
 from rollouts.exceptions import PluginError, ProviderError, RolloutsError, TransportError
 from rollouts.outcome import classify, classify_exception, outcome_of_error, to_error
@@ -65,7 +66,7 @@ def _attempts(job: Job) -> Response | Failure:
         job.waited_for_limit += time.monotonic() - started
         if permit is None or ask.dead is not None:
             if permit is not None:
-                permit.settle(Outcome("empty", message="not sent"), None)
+                cancel(permit)
             return job.failure("cancelled" if attempts else "not_sent", ask.dead or run.stop_error or _STOPPED, attempts)
         attempts += 1
         job.requests = attempts
@@ -73,8 +74,6 @@ def _attempts(job: Job) -> Response | Failure:
         permit.settle(outcome, None if response is None else response.usage)
         if response is not None:
             return _finished(job, response, attempts)
-        if outcome.parks and call.park is not None:
-            call.park(outcome.retry_after)
         deadlines += outcome.billed
         wait = None if outcome.kind == "fatal" else call.policy.decide(outcome, attempts, deadlines, random.random())
         if wait is None:

@@ -12,23 +12,21 @@ from typing import Any
 class StopSignal:
     """The `Stop` of one run: set once, wakes everyone who waits on it."""
 
-    __slots__ = ("_event", "_waiters")
+    __slots__ = ("_event", "_lock", "_waiters")
 
     def __init__(self) -> None:
         """Begin unset."""
         self._event = threading.Event()
-        self._waiters: set[_Waiter] = set()
+        self._lock = threading.Lock()
+        self._waiters: weakref.WeakSet[_Waiter] = weakref.WeakSet()
 
     def set(self) -> None:
         """Nothing new starts from now on."""
-        self._event.set()
-        # A waiter enters the set before it looks at the event, so that none is missed between the two.
-        for waiter in self._waiters.copy():
+        with self._lock:
+            self._event.set()
+            waiters = list(self._waiters)
+        for waiter in waiters:
             waiter.wake()
-
-    def waiter(self) -> _Waiter:
-        """A wait that another thread can end too."""
-        return _Waiter(self._event, self._waiters)
 
     def is_set(self) -> bool:
         """True once the run must not start anything new."""
@@ -36,35 +34,40 @@ class StopSignal:
 
     def wait(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds; True as soon as the run must stop."""
-        # Event.wait refuses what the platform cannot count; a day is longer than any of our waits.
-        return self._event.wait(min(max(timeout, 0.0), 86_400.0))
+        return self._event.wait(min(max(timeout, 0.0), _LONGEST))
+
+    def waiter(self) -> _Waiter:
+        """A wait of one thread that this stop ends, and another thread too."""
+        waiter = _Waiter(self._event)
+        with self._lock:
+            self._waiters.add(waiter)
+        return waiter
 
 
 class _Waiter:
-    """A `Waiter` on a `StopSignal`: in the signal's set only while it waits."""
+    """The `Waiter` of one thread."""
 
-    __slots__ = ("_all", "_stop", "_woken")
+    __slots__ = ("__weakref__", "_stopped", "_woken")
 
-    def __init__(self, stop: threading.Event, waiters: set[_Waiter]) -> None:
-        self._stop = stop
-        self._all = waiters
+    def __init__(self, stopped: threading.Event) -> None:
+        self._stopped = stopped
         self._woken = threading.Event()
 
     def wait(self, timeout: float | None) -> bool:
-        """Wait until woken, stopped, or `timeout` seconds are over (None: no end); True when the run must stop."""
-        self._all.add(self)
-        try:
-            if not self._stop.is_set():
-                self._woken.wait(None if timeout is None else min(max(timeout, 0.0), 86_400.0))
-                self._woken.clear()
-        finally:
-            self._all.discard(self)
-        return self._stop.is_set()
+        """Wait until woken, stopped, or `timeout` seconds are over; True when the run must stop."""
+        if self._stopped.is_set():
+            return True
+        self._woken.wait(None if timeout is None else min(max(timeout, 0.0), _LONGEST))
+        self._woken.clear()
+        return self._stopped.is_set()
 
     def wake(self) -> None:
-        """End the present wait, or the next one if none is under way."""
+        """End the present wait, or the next one."""
         self._woken.set()
 
+
+_LONGEST = 86_400.0
+"""Seconds: the platform's waits refuse what they cannot count, and a day is longer than any of ours."""
 
 _at_exit: weakref.WeakSet[Any] = weakref.WeakSet()
 

@@ -26,8 +26,9 @@ Kept = tuple[Job, Response]
 class Store:
     """One cache in use by an engine."""
 
-    def __init__(self, backend: CacheBackend, label: str) -> None:
-        """Keep answers in `backend`, called `label` in messages."""
+    def __init__(self, backend: CacheBackend, label: str, *, owned: bool = True) -> None:
+        """Keep answers in `backend`, called `label` in messages; one that is not `owned` is never closed."""
+        self._owned = owned
         self.backend = backend
         self.label = label
         self.location: str = str(getattr(backend, "location", None) or f"{label}@{id(backend)}")
@@ -114,8 +115,9 @@ class Store:
         return self._problem
 
     def close(self) -> None:
-        """Close the backend."""
-        self.backend.close()
+        """Close the backend if it is ours."""
+        if self._owned:
+            self.backend.close()
 
     def __reduce__(self) -> Any:
         raise TypeError("a cache in use cannot be pickled; give the other process its name and directory")

@@ -1,0 +1,208 @@
+"""The client: options in, `Rollouts` out. Thin: settings, engine and results each have their own module."""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from typing import Any
+
+from rollouts.asking import Asking, count, one_prompt
+from rollouts.collecting import Collector
+from rollouts.engine import WINDOW, Ask, Call, Job, Reporter, Run
+from rollouts.exceptions import ConfigError
+from rollouts.logs import show_log
+from rollouts.plugins import plugin_manager
+from rollouts.resources import Resolved, Resources
+from rollouts.results import Failure, Response, Rollouts
+from rollouts.settings import Settings, make_settings
+from rollouts.typing import Progress, ProgressOptions
+
+LAZY_WINDOW = 256
+"""Samples that `as_completed` has under way at least; it reads prompts no further ahead."""
+
+
+class RolloutsClient:
+    """Samples answers of one model.
+
+    Every setting given here can be given to one call too, and holds there. What is not given is not sent: the
+    service's own default holds.
+
+    Example:
+        with RolloutsClient("qwen/qwen3-30b-a3b", temperature=0.7) as client:
+            rollouts = client.generate("What is 5*10?", n_samples=50)
+    """
+
+    def __init__(self, model: str, **settings: Any) -> None:
+        """Check the settings; opens and sends nothing.
+
+        Args:
+            model: The model's name as the service has it.
+            **settings: See `rollouts.settings.SETTINGS` or the page "Settings".
+
+        Raises:
+            UnknownSetting: A name that is no setting.
+            ConfigError: A value out of range.
+        """
+        self.settings: Settings = make_settings(model=model, **settings)
+        self.plugins = plugin_manager(self.settings.plugins)
+        self._resources = Resources(self.plugins)
+        self._resources.use_executor(self.settings.executor, self.settings.executor_options)
+        self._finalizer = weakref.finalize(self, Resources.close, self._resources)
+        if self.settings.verbose:
+            show_log()
+
+    # ── Sampling ──
+
+    def generate(self, prompt: Any, n_samples: int = 1, **overrides: Any) -> Rollouts:
+        """Ask for `n_samples` answers to one prompt, with the numbers (seeds) `seed` to `seed + n_samples - 1`.
+
+        Args:
+            prompt: Text; text with `<think>`, whose rest is injected into the model's thought; or a list of
+                messages, whose trailing assistant message is continued.
+            n_samples: 1 to 1,000,000.
+            **overrides: Settings for this call.
+
+        Returns:
+            One slot for each number, in their order.
+
+        Raises:
+            ConfigError: Bad input; nothing was sent.
+            SamplingError: Some samples failed (`on_error="raise"`); the others are stored.
+            RolloutsError: What would fail every request the same way, as itself, after one answer.
+            KeyboardInterrupt: With what was got in `.rollouts`.
+        """
+        collector = self._collector([prompt], n_samples, overrides, single=True)
+        return collector.complete()[0]
+
+    async def agenerate(self, prompt: Any, n_samples: int = 1, **overrides: Any) -> Rollouts:
+        """As `generate`, for async code. Thousands may be gathered: they share the client's workers.
+
+        Cancelling withdraws what is unsent; answers in flight are stored.
+        """
+        import asyncio
+
+        collector = self._collector([prompt], n_samples, overrides, single=True)
+        future = self._resources.engine.dispatch(collector.run, collector.result)
+        rollouts: list[Rollouts] = await asyncio.wrap_future(future)
+        return rollouts[0]
+
+    def generate_many(self, prompts: Iterable[Any], n_samples: int = 1, **overrides: Any) -> list[Rollouts]:
+        """As `generate` for many prompts, under one concurrency limit and one progress bar.
+
+        Returns:
+            One `Rollouts` for each prompt, in their order.
+        """
+        if one_prompt(prompts):
+            raise ConfigError("generate_many takes a list of prompts; for one prompt use generate.")
+        return self._collector(list(prompts), n_samples, overrides, single=False).complete()
+
+    def as_completed(
+        self, prompts: Iterable[Any], n_samples: int = 1, **overrides: Any
+    ) -> Iterator[Response | Failure]:
+        """Yield samples as they are done, in memory that does not grow with the input.
+
+        Args:
+            prompts: Any iterable of prompts, even one without end; read only as far as needed. A single prompt too.
+            n_samples: Samples of each prompt.
+            **overrides: Settings for this call.
+
+        Yields:
+            Answers, each with its `prompt`, `prompt_index`, `seed` and `index`; with `on_error="keep"` failures too.
+            Leaving the loop early withdraws what is unsent; what is in flight is stored.
+
+        Raises:
+            SamplingError: With `on_error="raise"`, after the last answer, when some samples failed.
+        """
+        if one_prompt(prompts):
+            prompts = [prompts]
+        n = count(n_samples)
+        settings, resolved, call, asking = self._prepare(overrides)
+        total = len(prompts) * n if isinstance(prompts, Sized) else None
+        ready: deque[Response | Failure] = deque()
+        collector = Collector(resolved, self._response_transforms(settings), keep=ready.append)
+        collector.owner = self  # a client that only this loop holds must not be closed before the loop ends
+        asks = (asking.ask(prompt, prompt_index=i, n=n) for i, prompt in enumerate(prompts))
+        window = max(4 * settings.max_concurrency, LAZY_WINDOW)
+        collector.run = self._run(resolved, call, asks, collector.deliver, total=total, window=window, eager=True)
+        return collector.stream(ready)
+
+    # ── Life ──
+
+    def close(self) -> None:
+        """Free sockets, threads and files. Runs under way end with `RolloutsError`. May be called twice."""
+        self._finalizer()
+
+    def __enter__(self) -> RolloutsClient:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return repr(self.settings).replace("Settings", "RolloutsClient", 1)
+
+    # ── Parts ──
+
+    def _prepare(self, overrides: dict[str, Any]) -> tuple[Settings, Resolved, Call, Asking]:
+        settings = self.settings.override(**overrides)
+        if settings.verbose:
+            show_log()
+        resolved = self._resources.resolve(settings)
+        call = self._resources.call(resolved, self._size(settings))
+        return settings, resolved, call, Asking(self._resources, resolved, call)
+
+    def _size(self, settings: Settings) -> int:
+        return max(settings.max_concurrency, self.settings.max_concurrency)
+
+    def _collector(
+        self, prompts: Sequence[Any], n_samples: int, overrides: dict[str, Any], *, single: bool
+    ) -> Collector:
+        n = count(n_samples)
+        settings, resolved, call, asking = self._prepare(overrides)
+        for prompt in prompts:  # all are looked at before the first is sent
+            asking.conversation(prompt)
+        collector = Collector(resolved, self._response_transforms(settings), prompts=prompts, n=n, single=single)
+        asks = (asking.ask(prompt, prompt_index=i, n=n) for i, prompt in enumerate(prompts))
+        if single:
+            asks = iter([next(asks)])  # an adapter's refusal is raised here, before a run begins
+        collector.run = self._run(
+            resolved, call, asks, collector.deliver, total=len(prompts) * n, window=WINDOW, eager=False
+        )
+        return collector
+
+    def _run(
+        self,
+        resolved: Resolved,
+        call: Call,
+        asks: Iterable[Ask],
+        deliver: Callable[[Job, Response | Failure], None],
+        *,
+        total: int | None,
+        window: int,
+        eager: bool,
+    ) -> Run:
+        reporter = Reporter(
+            model=resolved.settings.model,
+            adapter=resolved.spec.name,
+            total=total,
+            progress=self._progress(resolved.settings, total),
+            notify=self.plugins.notify,
+            observed=self.plugins.has_observers,
+        )
+        return self._resources.engine.run(
+            call, asks, size=self._size(resolved.settings), reporter=reporter, deliver=deliver, window=window, eager=eager
+        )
+
+    def _progress(self, settings: Settings, total: int | None) -> Progress | None:
+        if not settings.progress_bar or total == 1:
+            return None
+        options = ProgressOptions(description=settings.model, n_prompts=None)
+        if isinstance(settings.progress, str):
+            made: Progress = self.plugins.make("progress", settings.progress, options)
+            return made
+        chosen: Any = settings.progress
+        return chosen(options) if callable(chosen) else chosen  # type: ignore[no-any-return]
+
+    def _response_transforms(self, settings: Settings) -> list[Any]:
+        return self._resources.transforms(settings)[1]

@@ -1,0 +1,164 @@
+"""From the results of a run to what the caller gets: slots in order, transforms of answers, errors with partial results.
+
+Knows nothing of how samples are got.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from rollouts.engine import Job, Run
+from rollouts.exceptions import PluginError, PrefillUnsupported, RolloutsError, RolloutsWarning, SamplingError
+from rollouts.resources import Resolved
+from rollouts.results import Failure, Response, Rollouts
+from rollouts.typing import ResponseTransform
+
+Result = Response | Failure
+
+
+class Collector:
+    """Gathers the results of one run."""
+
+    run: Run
+    owner: object = None
+    """Whom the results need alive."""
+
+    def __init__(
+        self,
+        resolved: Resolved,
+        transforms: Sequence[ResponseTransform],
+        *,
+        prompts: Sequence[Any] = (),
+        n: int = 0,
+        single: bool = False,
+        keep: Callable[[Result], None] | None = None,
+    ) -> None:
+        """Gather `n` samples for each of `prompts`; or give each to `keep` and gather only failures."""
+        self._resolved = resolved
+        self._transforms = transforms
+        self._prompts = prompts
+        self._single = single
+        self._slots: list[list[Result | None]] = [[None] * n for _ in prompts]
+        self._keep = keep
+        self._failures: list[Failure] = []
+
+    # ── While the run goes on ──
+
+    def deliver(self, job: Job, result: Result) -> None:
+        """Take one result."""
+        if isinstance(result, Response):
+            result = self._checked(job, result)
+        if self._keep is None:
+            self._slots[job.ask.prompt_index][job.index] = result
+            return
+        if isinstance(result, Failure):
+            if result.kind == "failed" or self._resolved.settings.on_error == "keep":
+                self._failures.append(result)
+            if self._resolved.settings.on_error == "raise":
+                return
+        self._keep(result)
+
+    def _checked(self, job: Job, response: Response) -> Result:
+        if job.ask.call.require_prefill and response.prefill is not None and response.continued != "yes":
+            error = PrefillUnsupported(
+                f"{job.describe()}: the answer of {response.provider or 'the service'} does not go on from the prefill "
+                f"({response.continued}: {response.continued_reason}). It is stored. Pin a provider that continues "
+                "(provider={'only': ['…']}; `rollouts probe` finds one), or take require_prefill off."
+            )
+            return job.failure("failed", error, response.attempts)
+        for transform in self._transforms:
+            name = getattr(transform, "__name__", type(transform).__name__)
+            try:
+                response = transform(response)
+            except RolloutsError:
+                raise
+            except Exception as error:
+                raise PluginError(f"the response transform {name!r} failed: {type(error).__name__}: {error}") from error
+            if not isinstance(response, Response):
+                raise PluginError(f"the response transform {name!r} gave {type(response).__name__}, not a Response.")
+        return response
+
+    # ── When it is over ──
+
+    def complete(self) -> list[Rollouts]:
+        """Drive the run on this thread and give what it got.
+
+        Raises:
+            RolloutsError: As `result`.
+            KeyboardInterrupt: With the partial result in `.rollouts`.
+        """
+        try:
+            self.run.complete()
+        except (KeyboardInterrupt, RolloutsError) as error:
+            self._attach(error)
+            raise
+        return self.result()
+
+    def result(self) -> list[Rollouts]:
+        """One `Rollouts` for each prompt.
+
+        Raises:
+            SamplingError: Some samples failed and `on_error` is "raise".
+            RolloutsError: What stopped the run, as itself.
+        """
+        stopped = self.run.stop_error
+        if stopped is not None:
+            self._attach(stopped)
+            raise stopped
+        everything = self._rollouts()
+        failures = [failure for rollouts in everything for failure in rollouts.failures]
+        if failures:
+            message = _told(failures, sum(r.n_requested for r in everything))
+            if self._resolved.settings.on_error == "raise":
+                partial = everything[0] if self._single else everything
+                raise SamplingError(message, rollouts=partial, failures=failures) from failures[0].error
+            warnings.warn(message, RolloutsWarning, stacklevel=2)
+        return everything
+
+    def stream(self, ready: deque[Result]) -> Iterator[Result]:
+        """Drive the run and yield its results as they are done."""
+        yield from self.run.iterate(ready)
+        if self.run.stop_error is not None:
+            raise self.run.stop_error
+        failed = [failure for failure in self._failures if failure.kind == "failed"]
+        if failed and self._resolved.settings.on_error == "raise":
+            raise SamplingError(_told(self._failures, None), failures=self._failures) from failed[0].error
+
+    def _attach(self, error: BaseException) -> None:
+        everything = self._rollouts()
+        error.rollouts = everything[0] if self._single else everything  # type: ignore[attr-defined]
+
+    def _rollouts(self) -> list[Rollouts]:
+        settings = self._resolved.settings
+        cache_dir = None if settings.use_cache is False else str(settings.cache_dir)
+        return [
+            Rollouts(
+                slots=tuple(self._filled(prompt, i, j, slot) for j, slot in enumerate(self._slots[i])),
+                prompt=prompt,
+                model=settings.model,
+                settings=dict(settings.given_sampling),
+                cache_dir=cache_dir,
+            )
+            for i, prompt in enumerate(self._prompts)
+        ]
+
+    def _filled(self, prompt: Any, prompt_index: int, index: int, slot: Result | None) -> Result:
+        if slot is not None:
+            return slot
+        seed = self._resolved.settings.seed + index
+        return Failure("not_sent", self.run.stop_error, seed, index, prompt_index, prompt)
+
+
+def _told(failures: Sequence[Failure], asked: int | None) -> str:
+    """What failed, in one line: `3 of 50 samples failed (ServerError: 3). First: …`."""
+    kinds = Counter(type(f.error).__name__ if f.error is not None else f.kind for f in failures)
+    listed = ", ".join(f"{name}: {n}" for name, n in kinds.most_common())
+    first = failures[0]
+    of = "" if asked is None else f" of {asked:,}"
+    return (
+        f"{len(failures):,}{of} samples have no answer ({listed}). The others are stored: the same call asks for the "
+        f"missing ones only. First: {first.error if first.error is not None else first.kind}"
+    )

@@ -1,0 +1,261 @@
+"""From settings to the parts that do the work: adapter, key, cache, limiter, executor. One set per client.
+
+Knows the plugin manager and the engine; sends nothing and opens nothing. Parts are made when a call first needs them,
+shared by later calls with equal settings, and freed with the client.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+from rollouts.continuation import judge
+from rollouts.engine import Call, Engine, Service, Store
+from rollouts.engine.budget import Budget
+from rollouts.engine.limits import Limiters
+from rollouts.engine.scopes import park_of, scope_for
+from rollouts.exceptions import ConfigError
+from rollouts.identity import canonical
+from rollouts.plugins import PluginManager, TemplateChoice, wire_model
+from rollouts.prompts import opens_thought
+from rollouts.retry import RetryPolicy
+from rollouts.settings import Settings, public_url
+from rollouts.transport import Auth
+from rollouts.typing import (
+    AdapterOptions,
+    AdapterSpec,
+    CacheOptions,
+    ExecutorOptions,
+    LimiterOptions,
+    PromptTransform,
+    ResponseTransform,
+    TransformSpec,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """One call's settings with all names looked up."""
+
+    settings: Settings
+    spec: AdapterSpec
+    model: str
+    """The model's name as the service has it."""
+    base_url: str
+    """Without user and query; empty where the adapter serves itself."""
+    service: Service
+    identity: str
+    """Who answers, for the identity of samples."""
+
+
+class Resources:
+    """The parts of one client."""
+
+    def __init__(self, manager: PluginManager) -> None:
+        """Look names up in `manager`."""
+        self.manager = manager
+        self.engine = Engine(self._make_executor)
+        self._lock = threading.RLock()
+        self._services: dict[Any, Service] = {}
+        self._stores: dict[Any, Store] = {}
+        self._limiters: dict[Any, Any] = {}
+        self._templates: dict[Any, TemplateChoice] = {}
+        self._executor: tuple[Any, Mapping[str, Any]] = ("threads", {})
+
+    # ── Whom to ask ──
+
+    def resolve(self, settings: Settings) -> Resolved:
+        """Find adapter, base URL, model name and template.
+
+        Raises:
+            ConfigError: No such adapter or template, or a base URL is missing.
+            PluginError: The one that is wanted is broken.
+        """
+        spec = self.manager.adapter_for(settings.model, settings.base_url, settings.adapter)
+        base_url = self._base_url(settings, spec)
+        service = self._service(spec, base_url, settings.adapter_options)
+        declared = getattr(service.adapter, "service", None)
+        return Resolved(
+            settings=settings,
+            spec=spec,
+            model=wire_model(spec, settings.model),
+            base_url=public_url(base_url) if base_url else "",
+            service=service,
+            identity=settings.service or declared or public_url(base_url).rstrip("/"),
+        )
+
+    def _base_url(self, settings: Settings, spec: AdapterSpec) -> str:
+        variable = spec.name.upper().replace("-", "_") + "_BASE_URL"
+        url = settings.base_url or os.environ.get(variable, "").strip() or spec.base_url
+        if not url and spec.needs_base_url:
+            raise ConfigError(
+                f"the adapter {spec.name!r} needs a base URL: give base_url='http://…/v1' to the call or the client, "
+                f"or set {variable}."
+            )
+        return url.rstrip("/")
+
+    def _service(self, spec: AdapterSpec, base_url: str, options: Mapping[str, Any]) -> Service:
+        def make() -> Service:
+            adapter = self.manager.make("adapter", spec.name, AdapterOptions(base_url=base_url, options=options))
+            host = urlsplit(base_url).netloc.rpartition("@")[2] or spec.name
+            return Service(adapter, name=spec.name, host=host)
+
+        return self._once(self._services, (spec.name, base_url, _frozen(options)), make)
+
+    def template(self, resolved: Resolved, prompt: Any) -> TemplateChoice:
+        """The think template of one prompt: the one that was named, or the model's own."""
+        injecting = opens_thought(prompt)
+        wanted = resolved.settings.template
+        if wanted is not None and not isinstance(wanted, str):
+            return self.manager.template_for(resolved.model, wanted, injecting=injecting)
+        identity = (resolved.model, wanted, injecting)
+        return self._once(
+            self._templates, identity, lambda: self.manager.template_for(resolved.model, wanted, injecting=injecting)
+        )
+
+    def transforms(self, settings: Settings) -> tuple[list[PromptTransform], list[ResponseTransform]]:
+        """The transforms of prompts and of answers, in the order in which they act.
+
+        A plain function changes prompts, unless it has an attribute `acts_on = "response"`.
+        """
+        found: list[tuple[int, str, Any]] = []
+        for item in settings.transforms:
+            if callable(item):
+                found.append((getattr(item, "order", 0), getattr(item, "acts_on", "prompt"), item))
+            else:
+                name, options = (item, {}) if isinstance(item, str) else item
+                spec = cast(TransformSpec, self.manager.spec("transform", name))
+                found.append((spec.order, spec.acts_on, self.manager.make("transform", name, **options)))
+        found.sort(key=lambda entry: entry[0])  # stable: equal orders act as given
+        return [f for _, on, f in found if on == "prompt"], [f for _, on, f in found if on == "response"]
+
+    # ── What a call needs ──
+
+    def call(self, resolved: Resolved, size: int) -> Call:
+        """Make a call's parts ready, for a pool of `size` workers; opens and sends nothing.
+
+        Raises:
+            ConfigError: A name that no plugin offers, or a key that no header can carry.
+        """
+        settings, spec = resolved.settings, resolved.spec
+        key, missing = self.key(settings, spec)
+        return Call(
+            service=resolved.service,
+            transport=self.engine.transport(size),
+            auth=None if key is None else Auth(key, spec.key_header, spec.key_prefix),
+            limiter=self._limiter(settings, resolved.base_url, key),
+            policy=RetryPolicy(max_retries=settings.max_retries),
+            store=self.store(settings),
+            budget=self._budget(settings),
+            judge=judge,
+            timeout=settings.timeout,
+            max_concurrency=settings.max_concurrency,
+            offline=settings.offline or os.environ.get("ROLLOUTS_OFFLINE", "") not in ("", "0"),
+            require_prefill=settings.require_prefill,
+            missing_key=missing,
+            headers=settings.extra_headers,
+            affinity=settings.worker_affinity,
+        )
+
+    def key(self, settings: Settings, spec: AdapterSpec) -> tuple[str | None, str | None]:
+        """The key from the call, the client or the environment; or what to say when one is needed."""
+        if settings.api_key is not None:
+            return settings.api_key.reveal(), None
+        if spec.key_variable is not None:
+            found = os.environ.get(spec.key_variable, "").strip()
+            if found:
+                return found, None
+        if not spec.key_required:
+            return None, None
+        return None, (
+            f"no API key for {spec.name}, so nothing was sent. Three ways to give one: the environment variable "
+            f"{spec.key_variable}, RolloutsClient(..., api_key='...'), or generate(..., api_key='...')."
+        )
+
+    def store(self, settings: Settings) -> Store | None:
+        """The cache of a call; None without one."""
+        wanted = settings.use_cache
+        if wanted is False or wanted is None:
+            return None
+        if not isinstance(wanted, str | bool):
+            return self._once(self._stores, id(wanted), lambda: Store(wanted, type(wanted).__name__, owned=False))
+        name = "json" if wanted is True else wanted
+        options = CacheOptions(cache_dir=settings.cache_dir, options=settings.cache_options)
+        # The directory as it is now: a later chdir must not move what is open.
+        identity = (name, os.path.abspath(settings.cache_dir), _frozen(settings.cache_options))
+        return self._once(self._stores, identity, lambda: Store(self.manager.make("cache", name, options), name))
+
+    def _limiter(self, settings: Settings, base_url: str, key: str | None) -> Limiters:
+        scope = scope_for(base_url or "in-process", key)
+        rpm, tpm = settings.requests_per_minute, settings.tokens_per_minute
+        wanted = settings.limiter
+        names: list[Any] = [wanted]
+        if rpm is not None or tpm is not None:
+            names.append("per-minute")  # last: what it grants starts at once
+        options = LimiterOptions(
+            scope=scope,
+            max_concurrency=settings.max_concurrency,
+            requests_per_minute=rpm,
+            tokens_per_minute=tpm,
+            clock=time.monotonic,
+            options=settings.limiter_options,
+        )
+        identity = (id(scope), tuple(n if isinstance(n, str) else id(n) for n in names), rpm, tpm,
+                    settings.max_concurrency, _frozen(settings.limiter_options))  # fmt: skip
+
+        def make() -> Limiters:
+            limiters = [
+                self.manager.make("limiter", name, options) if isinstance(name, str) else name for name in names
+            ]
+            return Limiters(limiters, park_of(scope))
+
+        limiters: Limiters = self._once(self._limiters, identity, make)
+        return limiters
+
+    def _budget(self, settings: Settings) -> Budget | None:
+        if settings.max_cost is None and settings.max_total_tokens is None:
+            return None
+        return Budget(max_cost=settings.max_cost, max_total_tokens=settings.max_total_tokens)
+
+    def use_executor(self, wanted: Any, options: Mapping[str, Any]) -> None:
+        """Make workers with this executor from now on: a plugin's name, or an executor of the caller's."""
+        self._executor = ("threads" if wanted is None else wanted, options)
+
+    def _make_executor(self, size: int) -> Executor:
+        name, options = self._executor
+        executor: Executor = self.manager.make("executor", name, ExecutorOptions(max_concurrency=size, options=options))
+        return executor
+
+    def _once(self, made: dict[Any, T], identity: Any, make: Callable[[], T]) -> T:
+        with self._lock:
+            if identity not in made:
+                made[identity] = make()
+            return made[identity]
+
+    def close(self) -> None:
+        """Stop the engine, close adapters and caches. Idempotent."""
+        self.engine.close()
+        with self._lock:
+            for service in self._services.values():
+                service.close()
+            for store in self._stores.values():
+                store.close()
+            self._services.clear()
+            self._stores.clear()
+            self._limiters.clear()
+
+
+def _frozen(options: Mapping[str, Any]) -> str:
+    """Options as a value that can be compared: canonical JSON where they are JSON, else by identity."""
+    try:
+        return canonical(options)
+    except ConfigError:
+        return repr(sorted((name, id(value)) for name, value in options.items()))
