@@ -184,9 +184,9 @@ class JsonCache:
                 if "legacy" not in self._warned:
                     self._warned.add("legacy")
                     _warn(
-                        f"Answers of rollouts 0.1.x in {self._root} are used (response.origin == '0.1.x'). That version "
-                        f"left stop, reasoning, include_reasoning and every further setting out of its key: if you used "
-                        f"those with it, give another cache_dir. `rollouts cache import` takes the answers in for good."
+                        f"Answers of rollouts 0.1.x in {self._root} are used (response.origin == '0.1.x'). It left "
+                        f"stop, reasoning, include_reasoning and every further setting out of its key: if you used those "
+                        f"with it, give another cache_dir. `rollouts cache import` takes the answers in for good."
                     )
                 return response
         return None

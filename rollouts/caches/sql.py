@@ -1,0 +1,352 @@
+"""The cache `sql`: all answers in one SQLite file, `rollouts.sqlite`. Fast to read, for one machine.
+
+The request is kept once and each sample in a row of its own. Text of an answer has columns, so that it need not be
+taken out of JSON; the raw body lies in another table and is read when somebody asks for it. Threads that store at the
+same time share one transaction: the first writes what all have brought. The first answer to a sample stays.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sqlite3
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from rollouts.caches.sql_database import Database
+from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
+from rollouts.hookspecs import hookimpl
+from rollouts.identity import SampleKey, SampleRequest
+from rollouts.results import Response
+from rollouts.results.codec import dump_json, from_record, raw_body, to_record
+from rollouts.typing import CacheOptions, Spec
+
+FILE_NAME = "rollouts.sqlite"
+
+_CHUNK = 1024  # keys in one read
+_MOST_RANGES = 200  # runs of numbers in one SELECT; three parameters each, SQLite before 3.32 takes 999
+_MOST_REMEMBERED = 10_000
+_LARGEST = 2**63 - 1
+_COLUMNS = "s.request, s.number, s.content, s.reasoning, s.record, s.has_raw"
+_decode = json.JSONDecoder().decode
+
+
+@hookimpl
+def rollouts_register_caches() -> Sequence[Spec]:
+    """Offer the cache `sql`."""
+    return [Spec(name="sql", factory=make, description="one SQLite file; fastest to read, for one machine")]
+
+
+def make(options: CacheOptions) -> SqlCache:
+    """The cache in `options.cache_dir`.
+
+    Raises:
+        ConfigError: `cache_options` has something; this cache takes none.
+    """
+    if options.options:
+        raise ConfigError(f"The sql cache takes no cache_options, got {', '.join(map(repr, options.options))}.")
+    return SqlCache(os.fspath(options.cache_dir))
+
+
+class _Row(NamedTuple):
+    """One sample, ready to be written."""
+
+    request: SampleRequest
+    number: int
+    content: str | None
+    reasoning: str | None
+    record: str
+    raw: bytes | None
+
+
+class _Batch:
+    """What one call stores: done when somebody's transaction has taken it."""
+
+    __slots__ = ("done", "error", "rows")
+
+    def __init__(self, rows: list[_Row]) -> None:
+        self.rows = rows
+        self.done = False
+        self.error: BaseException | None = None
+
+
+class StoredRaw:
+    """Reads a stored answer's raw body again, from its row."""
+
+    __slots__ = ("number", "path", "request")
+
+    def __init__(self, path: str, request: int, number: int) -> None:
+        self.path = path
+        self.request = request
+        self.number = number
+
+    def __call__(self) -> bytes:
+        """The body.
+
+        Raises:
+            CacheError: The database or the row is gone.
+        """
+        database = Database(self.path)
+        try:
+            with database.reading() as connection:
+                query = "SELECT body FROM raws WHERE request = ? AND number = ?"
+                row = connection and connection.execute(query, (self.request, self.number)).fetchone()
+        finally:
+            database.close()
+        if not row:
+            raise CacheError(f"The raw answer of sample {self.number} is no longer in {self.path}.")
+        return bytes(row[0])
+
+
+class SqlCache:
+    """Keeps answers in one SQLite file."""
+
+    def __init__(self, cache_dir: str) -> None:
+        root = os.path.abspath(os.path.expanduser(cache_dir))
+        self._database = Database(os.path.join(root, FILE_NAME))
+        self.location = f"sql:{os.path.realpath(self._database.path)}"
+        self._waiting: list[_Batch] = []
+        self._waiting_lock = threading.Lock()
+        self._warned: set[str] = set()
+
+    def load_many(self, keys: Iterable[SampleKey]) -> Iterator[tuple[SampleKey, Response]]:
+        """Yield the stored samples, a chunk of keys at a time.
+
+        Raises:
+            ConfigError: `cache_dir` is a file.
+            CacheError: The database is damaged, of a later version, or not ours.
+        """
+        stream = iter(keys)
+        while chunk := list(itertools.islice(stream, _CHUNK)):
+            asked: dict[SampleRequest, dict[int, SampleKey]] = {}
+            request = None
+            for key in chunk:
+                if key.request is not request:
+                    request = key.request
+                    numbers = asked.setdefault(request, {})
+                numbers[key.number] = key
+            with self._database.reading() as connection:
+                hits = self._load_chunk(connection, asked) if connection else []
+            yield from hits
+
+    def store(self, key: SampleKey, response: Response) -> None:
+        """Keep an answer; on return it is in the database. The first answer to a sample stays.
+
+        Raises:
+            CacheError: The database cannot be written.
+        """
+        self.store_many([(key, response)])
+
+    def store_many(self, pairs: Iterable[tuple[SampleKey, Response]]) -> None:
+        """Keep many answers in one transaction, together with what other threads are storing.
+
+        Raises:
+            CacheError: The database cannot be written.
+        """
+        batch = _Batch([_row(key, response) for key, response in pairs])
+        with self._waiting_lock:
+            self._waiting.append(batch)
+        with self._database.write_lock:
+            if not batch.done:
+                with self._waiting_lock:
+                    batches, self._waiting = self._waiting, []
+                self._write(batches)
+        if batch.error is not None:
+            raise CacheError(str(batch.error)) from batch.error
+
+    def close(self) -> None:
+        """Close the connections; the last one to close tidies SQLite's own files away."""
+        self._database.close()
+
+    # ── Reading ──
+
+    def _load_chunk(
+        self, connection: sqlite3.Connection, asked: dict[SampleRequest, dict[int, SampleKey]]
+    ) -> list[tuple[SampleKey, Response]]:
+        found = self._find_requests(connection, asked)
+        ranges = [(row, *span) for row, request in found.items() for span in _spans(asked[request])]
+        contexts = {row: request.context for row, request in found.items()}
+        hits = []
+        path = self._database.path
+        for start in range(0, len(ranges), _MOST_RANGES):
+            for row, number, content, reasoning, text, has_raw in _select(
+                connection, ranges[start : start + _MOST_RANGES]
+            ):
+                key = asked[found[row]][number]
+                try:
+                    record = _decode(text)
+                    if content is not None:
+                        record["content"] = content
+                    if reasoning is not None:
+                        record["reasoning"] = reasoning
+                    raw = StoredRaw(path, row, number) if has_raw else None
+                    hits.append((key, from_record(record, seed=number, raw=raw, **contexts[row])))
+                except (ValueError, KeyError, TypeError, RecursionError):
+                    self._tell_damaged(key)
+        return hits
+
+    def _find_requests(
+        self, connection: sqlite3.Connection, asked: Iterable[SampleRequest]
+    ) -> dict[int, SampleRequest]:
+        """The row of each request that has one and whose whole document is the one asked for."""
+        by_fingerprint = {request.fingerprint: request for request in asked}
+        found = {}
+        names = list(by_fingerprint)
+        for start in range(0, len(names), _MOST_RANGES):
+            some = names[start : start + _MOST_RANGES]
+            query = f"SELECT id, fingerprint, document FROM requests WHERE fingerprint IN ({_marks('?', some)})"
+            for row, fingerprint, document in connection.execute(query, some):
+                request = by_fingerprint[fingerprint]
+                if document == request.canonical:
+                    found[row] = request
+        return found
+
+    def _tell_damaged(self, key: SampleKey) -> None:
+        name = f"{key.request.fingerprint}/{key.number}"
+        if name not in self._warned:
+            self._warned.add(name)
+            warnings.warn(
+                f"Sample {key.number} of request {key.request.fingerprint[:16]} ({key.request.model}) in "
+                f"{self._database.path} is damaged: it is asked again, and the row is then kept in the table damaged.",
+                RolloutsWarning,
+                stacklevel=2,
+            )
+
+    # ── Writing ──
+
+    def _write(self, batches: list[_Batch]) -> None:
+        error = None
+        try:
+            with self._database.writing() as connection:
+                rows: dict[SampleRequest, int] = {}
+                for batch in batches:
+                    for row in batch.rows:
+                        if row.request not in rows:
+                            rows[row.request] = _request_row(connection, row.request)
+                        _insert(connection, rows[row.request], row)
+        except BaseException as caught:
+            error = caught
+            if not isinstance(caught, Exception):
+                raise
+        finally:
+            for batch in batches:
+                batch.done = True
+                batch.error = error
+
+
+def _row(key: SampleKey, response: Response) -> _Row:
+    request, number = key
+    if abs(number) > _LARGEST:
+        raise CacheError(f"Sample number {number} is too large for SQLite: give a seed below 2**63.")
+    record = to_record(response)
+    columns: dict[str, str | None] = {"content": None, "reasoning": None}
+    for name in columns:
+        if isinstance(text := record.get(name), str) and _is_utf8(text):
+            columns[name] = text
+            del record[name]
+    return _Row(request, number, columns["content"], columns["reasoning"], dump_json(record), raw_body(response))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # lone surrogates: they stay in the record, as ASCII escapes
+        return False
+    return True
+
+
+def _request_row(connection: sqlite3.Connection, request: SampleRequest) -> int:
+    query = "SELECT id FROM requests WHERE fingerprint = ? AND document = ?"
+    row = connection.execute(query, (request.fingerprint, request.canonical)).fetchone()
+    if row is not None:
+        return int(row[0])
+    values = (
+        request.fingerprint,
+        request.model.encode("utf-8", "backslashreplace").decode(),
+        request.adapter,
+        request.service,
+        request.parameters_digest,
+        request.prompt_digest,
+        request.canonical,
+        dump_json(request.context),
+    )
+    cursor = connection.execute(f"INSERT INTO requests VALUES (NULL, {_marks('?', values)})", values)
+    return int(cursor.lastrowid or 0)
+
+
+def _insert(connection: sqlite3.Connection, request: int, row: _Row) -> None:
+    values = (request, row.number, row.content, row.reasoning, row.record, row.raw is not None, time.time())
+    insert = "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    if not connection.execute(insert, values).rowcount:
+        if not _is_damaged(connection, request, row.number):
+            return
+        where = "WHERE request = ? AND number = ?"
+        same = (request, row.number)
+        connection.execute(f"INSERT INTO damaged SELECT *, ? FROM samples {where}", (time.time(), *same))
+        connection.execute(f"DELETE FROM samples {where}", same)
+        connection.execute(f"DELETE FROM raws {where}", same)
+        connection.execute(insert, values)
+    if row.raw is not None:
+        connection.execute("INSERT OR REPLACE INTO raws VALUES (?, ?, ?)", (request, row.number, row.raw))
+
+
+def _is_damaged(connection: sqlite3.Connection, request: int, number: int) -> bool:
+    for _, _, content, _, text, _ in _select(connection, [(request, number, number)]):
+        try:
+            record = _decode(text)
+            if content is not None:
+                record["content"] = content
+            from_record(record, seed=number, prefill=None, injected=None)
+            return False
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return True
+    return False
+
+
+def _spans(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """The runs of successive numbers, first and last of each."""
+    first = last = None
+    for number in sorted(n for n in numbers if abs(n) <= _LARGEST):
+        if first is None or last is None:
+            first = number
+        elif number != last + 1:
+            yield first, last
+            first = number
+        last = number
+    if first is not None and last is not None:
+        yield first, last
+
+
+def _select(connection: sqlite3.Connection, ranges: list[tuple[int, int, int]]) -> list[Any]:
+    """The rows of all the ranges (request, first number, last number), in one query."""
+    query = (
+        f"WITH asked (request, first, last) AS (VALUES {_marks('(?, ?, ?)', ranges)}) SELECT {_COLUMNS} FROM asked "
+        f"CROSS JOIN samples AS s ON s.request = asked.request AND s.number BETWEEN asked.first AND asked.last"
+    )
+    values = list(itertools.chain.from_iterable(ranges))
+    try:
+        return connection.execute(query, values).fetchall()
+    except sqlite3.OperationalError as error:
+        if "decode" not in str(error):
+            raise
+    # Some text is not UTF-8. Read again, with what is damaged marked as such.
+    connection.text_factory = _text_or_none
+    try:
+        return connection.execute(query, values).fetchall()
+    finally:
+        connection.text_factory = str
+
+
+def _text_or_none(data: bytes) -> str | bytes:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def _marks(mark: str, values: Sequence[Any]) -> str:
+    return ", ".join([mark] * len(values))
