@@ -138,7 +138,15 @@ class MalformedResponse(ProviderError):
 
 
 class TransportError(RolloutsError):
-    """No answer came: connection refused or reset, DNS, TLS, proxy."""
+    """No answer came: connection refused or reset, DNS, TLS, proxy.
+
+    Attributes:
+        sent: True where the whole request had been sent, so that the service may have acted on it.
+        permanent: True where asking again cannot help (a certificate that is not trusted).
+    """
+
+    sent: bool = False
+    permanent: bool = False
 
 
 class DeadlineExceeded(TransportError, TimeoutError):
