@@ -1,0 +1,76 @@
+"""`rollouts plugins`: what is installed, from where, and whether it works."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import textwrap
+from collections.abc import Sequence
+
+from rollouts.plugins import PluginInfo, plugin_manager
+
+_EXAMPLES = """\
+examples:
+  rollouts plugins              a table of all plugins
+  rollouts plugins --check      exit code 1 when one is broken or doubtful
+  rollouts plugins --json       the same for programs, tracebacks included
+
+A broken plugin is left out and harms no other. ROLLOUTS_DISABLE_PLUGINS=a,b switches plugins off by the name of
+the plugin or its distribution, ROLLOUTS_PLUGIN_AUTOLOAD=0 all but the defaults.
+"""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command."""
+    parser = commands.add_parser(
+        "plugins",
+        help="list plugins and what is wrong with them",
+        description="Lists every plugin: name, what it offers, distribution, version and state.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--check", action="store_true", help="show tracebacks; exit 1 when one is broken or doubtful")
+    parser.add_argument("--json", action="store_true", help="write JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List the plugins; the exit code tells what `--check` found."""
+    plugins = plugin_manager().report()
+    if arguments.json:
+        print(json.dumps([dataclasses.asdict(plugin) for plugin in plugins], indent=2))
+    else:
+        print(_table(plugins))
+        for plugin in plugins:
+            _tell_trouble(plugin, tracebacks=arguments.check)
+    failed = any(plugin.state in ("broken", "doubtful") for plugin in plugins)
+    return 1 if arguments.check and failed else 0
+
+
+def _table(plugins: Sequence[PluginInfo]) -> str:
+    rows = [("NAME", "OFFERS", "DISTRIBUTION", "VERSION", "STATE")]
+    rows += [
+        (
+            plugin.name,
+            ", ".join((*plugin.offers, *("events" for kind in plugin.kinds if kind == "events"))) or "-",
+            plugin.distribution or "-",
+            plugin.version or "-",
+            plugin.state,
+        )
+        for plugin in plugins
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _tell_trouble(plugin: PluginInfo, *, tracebacks: bool) -> None:
+    if plugin.error is None and not plugin.hints:
+        return
+    print(f"\n{plugin.name} ({plugin.distribution or 'given'} {plugin.version or ''}".rstrip() + f"): {plugin.state}")
+    if plugin.error is not None:
+        print(f"  {plugin.error}")
+    for hint in plugin.hints:
+        print(f"  {hint}")
+    if tracebacks and plugin.traceback is not None:
+        print(textwrap.indent(plugin.traceback.rstrip(), "    "))
