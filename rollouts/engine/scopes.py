@@ -114,7 +114,7 @@ class Park:
             if retry_after is not None:
                 self.until = max(self.until, now + min(max(retry_after, 0.0), self.LONGEST))
                 self._begun = max(self._begun, now)
-            elif started >= self._begun and now >= self.until:
+            elif started > self._begun and now >= self.until:
                 wait = min(self.FIRST * 2**self._streak, self.LONGEST)
                 self._streak = min(self._streak + 1, 10)
                 self._begun = now
@@ -123,7 +123,7 @@ class Park:
 
     def relieve(self, *, started: float) -> None:
         """Note that a request of the time `started` was answered: the back-off begins anew."""
-        if self._streak and started >= self._begun:
+        if self._streak and started > self._begun:
             with self._lock:
                 self._streak = 0
 

@@ -139,9 +139,14 @@ class Adaptive:
             window.queue.append(ticket)
             woken = window.admit()
         _wake(woken)
-        while ticket.permit is None:
-            if ticket.waiter.wait(None):
-                return self._withdraw(ticket)
+        try:
+            while ticket.permit is None:
+                if ticket.waiter.wait(None):
+                    self._withdraw(ticket)
+                    return None
+        except BaseException:
+            self._withdraw(ticket)
+            raise
         return ticket.permit
 
     def grant(self) -> _Permit:
@@ -172,7 +177,12 @@ class Adaptive:
                     halved = window.halve()
             woken = window.admit()
         if halved is not None:
-            _log.info("%s refuses (%s): at most %d requests at once from now on", self.label, outcome and outcome.status, halved)
+            _log.info(
+                "%s refuses (%s): at most %d requests at once from now on",
+                self.label,
+                outcome and outcome.status,
+                halved,
+            )
         _wake(woken)
 
     def __repr__(self) -> str:
@@ -203,4 +213,6 @@ class _Permit:
 @hookimpl
 def rollouts_register_limiters() -> Sequence[Spec]:
     """Offer `adaptive`."""
-    return [Spec(name="adaptive", factory=Adaptive, description="halves concurrency when the service refuses, grows back")]
+    return [
+        Spec(name="adaptive", factory=Adaptive, description="halves concurrency when the service refuses, grows back")
+    ]

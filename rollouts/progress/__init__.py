@@ -1,0 +1,1 @@
+"""What a run shows while it works: one file for each default reporter."""
