@@ -10,7 +10,7 @@ from typing import Any
 
 from rollouts.adapters._dialect import Dialect, Way
 from rollouts.adapters._errors import classify_prefill
-from rollouts.adapters._families import REFUSED, family
+from rollouts.adapters._families import OPENS_THOUGHT, REFUSED, family, matches
 from rollouts.adapters._parameters import check_agreement, parameters
 from rollouts.adapters._render import render_for
 from rollouts.adapters._reply import read_reply
@@ -18,9 +18,10 @@ from rollouts.exceptions import ConfigError, PrefillUnsupported
 from rollouts.results import Response
 from rollouts.typing import AdapterOptions, Conversation, Outcome, Settings, WireReply, WireRequest
 
-OPTIONS = ("continuation", "chat_template", "allow_prefill")
-"""`adapter_options`: the way of continuing, the name of the layout that `completion` renders, and whether to try a
-prefill on a family that is known to refuse it."""
+OPTIONS = ("continuation", "chat_template", "think_tag", "allow_prefill")
+"""`adapter_options`: the way of continuing; the name of the layout that `completion` renders; `keep` or `strip` the
+opening tag of a prefill (strip it where the server's chat template writes one itself); and True to try a prefill on a
+family that is known to refuse it."""
 
 _OWN_FIELDS = {
     "messages": "the prompt is the first argument of the call",
@@ -49,6 +50,9 @@ class ChatAdapter:
                 raise ConfigError(f"{dialect.title} has no adapter option {name!r}; it has {', '.join(OPTIONS)}.")
         self._forced: Way | None = options.options.get("continuation")
         self._layout: str | None = options.options.get("chat_template")
+        self._think_tag: str | None = options.options.get("think_tag")
+        if self._think_tag not in (None, "keep", "strip"):
+            raise ConfigError(f"adapter_options['think_tag'] is {self._think_tag!r}: it is 'keep' or 'strip'.")
         self._allow_prefill = bool(options.options.get("allow_prefill", False))
         if self._forced is not None and self._forced not in dialect.ways:
             offered = ", ".join(dialect.ways) or "none"
@@ -80,13 +84,13 @@ class ChatAdapter:
         if raw:
             body["prompt"] = render_for(conversation, settings.template, self._layout, self.dialect.title)
         else:
-            body["messages"] = [*conversation.messages, *self._partial(conversation, way)]
+            body["messages"] = [*conversation.messages, *self._partial(conversation, way, settings.model)]
         body |= parameters(self.dialect, settings, raw=raw)
         body |= self._flags(way)
         body |= settings.extra_body
-        self.adjust(body, conversation, settings)
-        if conversation.thought is not None:
+        if conversation.thought is not None and family(settings.model) != "claude-old":
             check_agreement(body, switch_allowed=self.dialect.switch_allowed)
+        self.adjust(body, conversation, settings)
         endpoint = "completions" if raw else "chat/completions"
         return WireRequest(
             url=f"{self.base_url}/{endpoint}",
@@ -121,10 +125,8 @@ class ChatAdapter:
 
     def refusal(self, conversation: Conversation, model: str) -> str | None:
         """Why this model cannot go on from the prefill; None where it may."""
-        kind = family(model)
-        if kind == "gpt-oss" and not self.dialect.chat_refuses_families:
-            return None
-        return REFUSED.get(kind)
+        pattern = matches(model, self.dialect.refused_models)
+        return REFUSED.get(family(model)) if pattern is None else self.dialect.refused_models[pattern]
 
     # ── Continuing ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -133,8 +135,10 @@ class ChatAdapter:
             raise PrefillUnsupported(f"{self.dialect.title} cannot go on from a prefill: {self.dialect.no_prefill}")
         way = self._forced or self.dialect.ways[0]
         if way == "reasoning" and conversation.thought is None:
-            # Plain text is no reasoning: it goes the ordinary way.
-            way = self.dialect.ways[0]
+            # Plain text is no reasoning: it goes the other way.
+            way = next(other for other in self.dialect.ways if other != "reasoning")
+        elif self.dialect.renders_gpt_oss and conversation.thought is not None and family(settings.model) == "gpt-oss":
+            return way if way == "completion" else "reasoning"
         if way != "completion" and not self._allow_prefill:
             reason = self.refusal(conversation, settings.model)
             if reason is not None:
@@ -143,21 +147,30 @@ class ChatAdapter:
                 )
         return way
 
-    def _partial(self, conversation: Conversation, way: Way | None) -> list[Mapping[str, Any]]:
+    def _partial(self, conversation: Conversation, way: Way | None, model: str) -> list[Mapping[str, Any]]:
         """The trailing assistant message; none without a prefill."""
         if way is None:
             return []
         if way == "reasoning" and self.dialect.partial_reasoning is not None:
             return [{**conversation.partial, **self.dialect.partial_reasoning(conversation.thought or "")}]
-        message = {"role": "assistant", "content": conversation.prefill, **conversation.partial}
+        content = conversation.thought if self._strips(conversation, model) else conversation.prefill
+        message = {"role": "assistant", "content": content, **conversation.partial}
         if way == "prefix":
             message["prefix"] = True
         return [message]
 
     def _flags(self, way: Way | None) -> Mapping[str, Any]:
         if way == "continue":
-            return {"continue_final_message": True, "add_generation_prompt": False}
+            return self.dialect.continue_flags
         return self.dialect.reasoning_flags if way == "reasoning" else {}
+
+    def _strips(self, conversation: Conversation, model: str) -> bool:
+        """True where the opening tag is left to the server's chat template."""
+        if conversation.thought is None:
+            return False
+        if self._think_tag is not None:
+            return self._think_tag == "strip"
+        return self.dialect.drops_opening_tag and matches(model, OPENS_THOUGHT) is not None
 
     def _is_inline(self, request: WireRequest) -> bool:
         """True where text that follows an open thought and closes nothing is thought, whatever ended it."""

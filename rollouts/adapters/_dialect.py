@@ -42,8 +42,16 @@ class Dialect:
     """Builds the trailing message of the way `reasoning` from the thought."""
     reasoning_flags: Mapping[str, Any] = field(default_factory=dict)
     """Body fields that the way `reasoning` needs."""
-    chat_refuses_families: bool = True
-    """False where the server renders gpt-oss so that a trailing message is continued."""
+    continue_flags: Mapping[str, Any] = field(
+        default_factory=lambda: {"continue_final_message": True, "add_generation_prompt": False}
+    )
+    """Body fields that the way `continue` needs."""
+    drops_opening_tag: bool = False
+    """True where the server writes the opening tag itself for models whose chat template opens the thought."""
+    renders_gpt_oss: bool = False
+    """True where gpt-oss goes on inside its analysis channel, by the way `reasoning`."""
+    refused_models: Mapping[str, str] = field(default_factory=dict)
+    """Models (patterns as `fnmatch`, lower case) that do not continue here though they may elsewhere, and why."""
     switch_allowed: bool = False
     """True where thinking may have to be switched off in the chat template for the prefill to be taken."""
     echoes: bool = False
@@ -59,6 +67,8 @@ class Dialect:
     reasoning: Literal["object", "pass", "effort", "none"] = "pass"
     """How it takes `reasoning={…}` and `include_reasoning`: as OpenRouter's object, both as they are, `effort` alone as
     `reasoning_effort`, or not at all."""
+    include_reasoning_field: bool = False
+    """True where it takes `include_reasoning` under that name."""
     seed_field: str | None = "seed"
     """The body's field for the sample's number; None where seeds are not taken."""
     logprobs: Literal["yes", "integer", "no"] = "yes"

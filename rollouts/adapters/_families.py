@@ -7,6 +7,8 @@ reasoning (2026-08), hand tests published for OpenRouter's providers (late 2025)
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Literal
 
 Family = Literal["openai", "gpt-oss", "gemini", "claude-old", "claude-new", "other"]
@@ -32,6 +34,15 @@ REFUSED: dict[str, str] = {
 }
 """Why a family is refused, and what to use instead."""
 
+OPENS_THOUGHT: tuple[str, ...] = (
+    "*deepseek-r1*",
+    "*r1-distill*",
+    "*qwq*",
+    "*qwen3*thinking*",
+    "*qwen3.[5-9]*",
+)
+"""Models whose own chat template ends the prompt with the opening tag, so that a second one must not be sent."""
+
 _LAST_CLAUDE = (4, 5)
 _FIRST_GEMINI = (2, 5)
 _VERSION = re.compile(r"(?<!\d)(\d{1,2})(?:[.-](\d{1,2}))?(?!\d)")
@@ -53,6 +64,11 @@ def family(model: str) -> Family:
         version = _version(short)
         return "claude-old" if version is not None and version <= _LAST_CLAUDE else "claude-new"
     return "other"
+
+
+def matches(model: str, patterns: Iterable[str]) -> str | None:
+    """The first of `patterns` that fits `model`; None where none does."""
+    return next((pattern for pattern in patterns if fnmatchcase(model.lower(), pattern)), None)
 
 
 def _version(name: str) -> tuple[int, int] | None:

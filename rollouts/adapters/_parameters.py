@@ -58,7 +58,7 @@ def _reasoning(dialect: Dialect, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _include_reasoning(dialect: Dialect, include: bool, body: Mapping[str, Any]) -> dict[str, Any]:
     """OpenRouter's documented meaning: true is `reasoning: {}`, false is `reasoning: {"exclude": true}`."""
-    if dialect.reasoning == "pass":
+    if dialect.include_reasoning_field or dialect.reasoning == "pass":
         return {"include_reasoning": include}
     if dialect.reasoning != "object":
         if include:
