@@ -12,6 +12,7 @@ from rollouts.adapters._dialect import Dialect, Way
 from rollouts.adapters._errors import classify_prefill
 from rollouts.adapters._families import OPENS_THOUGHT, REFUSED, family, matches
 from rollouts.adapters._parameters import check_agreement, parameters
+from rollouts.adapters._reading import opens_thought
 from rollouts.adapters._render import render_for
 from rollouts.adapters._reply import read_reply
 from rollouts.exceptions import ConfigError, PrefillUnsupported
@@ -84,11 +85,11 @@ class ChatAdapter:
         if raw:
             body["prompt"] = render_for(conversation, settings.template, self._layout, self.dialect.title)
         else:
-            body["messages"] = [*conversation.messages, *self._partial(conversation, way, settings.model)]
+            body["messages"] = [*conversation.messages, *self._partial(conversation, way, settings)]
         body |= parameters(self.dialect, settings, raw=raw)
         body |= self._flags(way)
         body |= settings.extra_body
-        if conversation.thought is not None and family(settings.model) != "claude-old":
+        if opens_thought(conversation, settings.template) and family(settings.model) != "claude-old":
             check_agreement(body, switch_allowed=self.dialect.switch_allowed)
         self.adjust(body, conversation, settings)
         endpoint = "completions" if raw else "chat/completions"
@@ -134,10 +135,11 @@ class ChatAdapter:
         if not self.dialect.ways:
             raise PrefillUnsupported(f"{self.dialect.title} cannot go on from a prefill: {self.dialect.no_prefill}")
         way = self._forced or self.dialect.ways[0]
-        if way == "reasoning" and conversation.thought is None:
+        inside = opens_thought(conversation, settings.template)
+        if way == "reasoning" and not inside:
             # Plain text is no reasoning: it goes the other way.
             way = next(other for other in self.dialect.ways if other != "reasoning")
-        elif self.dialect.renders_gpt_oss and conversation.thought is not None and family(settings.model) == "gpt-oss":
+        elif self.dialect.renders_gpt_oss and inside and family(settings.model) == "gpt-oss":
             return way if way == "completion" else "reasoning"
         if way != "completion" and not self._allow_prefill:
             reason = self.refusal(conversation, settings.model)
@@ -147,13 +149,15 @@ class ChatAdapter:
                 )
         return way
 
-    def _partial(self, conversation: Conversation, way: Way | None, model: str) -> list[Mapping[str, Any]]:
+    def _partial(self, conversation: Conversation, way: Way | None, settings: Settings) -> list[Mapping[str, Any]]:
         """The trailing assistant message; none without a prefill."""
         if way is None:
             return []
         if way == "reasoning" and self.dialect.partial_reasoning is not None:
             return [{**conversation.partial, **self.dialect.partial_reasoning(conversation.thought or "")}]
-        content = conversation.thought if self._strips(conversation, model) else conversation.prefill
+        content = conversation.prefill or ""
+        if self._strips(settings.model):
+            content = content.removeprefix(settings.template.open(""))
         message = {"role": "assistant", "content": content, **conversation.partial}
         if way == "prefix":
             message["prefix"] = True
@@ -164,10 +168,8 @@ class ChatAdapter:
             return self.dialect.continue_flags
         return self.dialect.reasoning_flags if way == "reasoning" else {}
 
-    def _strips(self, conversation: Conversation, model: str) -> bool:
+    def _strips(self, model: str) -> bool:
         """True where the opening tag is left to the server's chat template."""
-        if conversation.thought is None:
-            return False
         if self._think_tag is not None:
             return self._think_tag == "strip"
         return self.dialect.drops_opening_tag and matches(model, OPENS_THOUGHT) is not None

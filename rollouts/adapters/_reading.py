@@ -65,7 +65,7 @@ def read_back(
     """
     prefill = conversation.prefill
     content, echo = _without_echo(content, prefill, certain=echoes or _has_tag(prefill, conversation))
-    if conversation.thought is not None:
+    if opens_thought(conversation, template):
         return _after_open_thought(
             content, reasoning, echo, finish_reason, conversation, template, inline, echoes, answered
         )
@@ -74,6 +74,14 @@ def read_back(
     parts = template.split(content, prefill)
     completed = None if parts.reasoning is None else parts.completed
     return Reading(parts.reasoning, parts.content, completed, echo)
+
+
+def opens_thought(conversation: Conversation, template: ThinkTemplate) -> bool:
+    """True where the prefill ends inside a thought, so that the model should go on thinking."""
+    prefill = conversation.prefill
+    if prefill is None or conversation.thought is None:
+        return False
+    return not template.split(prefill, None).completed
 
 
 def _after_open_thought(

@@ -163,7 +163,8 @@ def _parameters(settings: Settings) -> dict[str, Any]:
             body[name] = value
         elif name not in _TRANSLATED:
             raise ConfigError(
-                f"{TITLE} does not take {name!r}. Leave it out, or send it all the same with extra_body={{{name!r}: …}}."
+                f"{TITLE} does not take {name!r}. Leave it out, or send it all the same with "
+                f"extra_body={{{name!r}: …}}."
             )
     given = settings.sampling
     if given.get("logprobs"):

@@ -33,6 +33,9 @@ SYSTEM = (
 class Harmony:
     """Thought is the analysis channel, the answer the final channel. Stateless."""
 
+    opening = ANALYSIS
+    closing = _NEXT
+
     def open(self, thought: str) -> str:
         """The analysis channel, open, with `thought` in it."""
         return ANALYSIS + thought
