@@ -1,8 +1,10 @@
-"""What both file caches must know about the directory they are given. Reads only."""
+"""Directories and whole files, for the caches that keep files. Knows nothing of requests and answers."""
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import stat
 
 from rollouts.exceptions import ConfigError
@@ -30,6 +32,8 @@ _NETWORK = frozenset(
         *("fuse.gcsfuse", "fuse.rclone", "fuse.juicefs", "fuse.ceph-fuse", "fuse.davfs2"),
     )
 )
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_CANNOT_LINK = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 _MOUNTS = "/proc/self/mountinfo"
 
 
@@ -70,3 +74,53 @@ def network_file_system(path: str, mounts: str = _MOUNTS) -> str | None:
         if wanted.startswith(point) and len(point) >= len(longest):
             longest, kind = point, right.split(" ")[0]
     return kind if kind in _NETWORK else None
+
+
+def write_draft(folder: str, data: bytes) -> str:
+    """Write `data` to a new file in `folder` (which ends in a separator); the file's path.
+
+    Raises:
+        OSError: It cannot be written; no part of it is left.
+    """
+    path = f"{folder}.{secrets.token_hex(8)}.tmp"
+    file = os.open(path, _CREATE, 0o666)
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(file, view) :]
+        finally:
+            os.close(file)
+    except OSError:
+        remove(path)
+        raise
+    return path
+
+
+def publish(draft: str, path: str) -> bool:
+    """Give the finished file its name, whole and at once; False where the name is taken.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    try:
+        os.link(draft, path)
+        return True
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _CANNOT_LINK:
+            raise
+    # A file system without hard links. Two writers may both find the name free: then the last one's file stays, whole.
+    if os.path.lexists(path):
+        return False
+    os.replace(draft, path)
+    return True
+
+
+def remove(path: str) -> None:
+    """Remove a file if it can be."""
+    try:
+        os.unlink(path)
+    except OSError:
+        return

@@ -12,12 +12,12 @@ import errno
 import itertools
 import json
 import os
-import secrets
 import stat
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
 from rollouts.caches import json_format, layout, legacy
+from rollouts.caches.folders import check_directory, publish, remove, write_draft
 from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
 from rollouts.hookspecs import hookimpl
 from rollouts.identity import SampleKey, SampleRequest
@@ -28,10 +28,8 @@ from rollouts.typing import CacheOptions, Spec
 # A symbolic link is followed only after a look at where it leads; a pipe in a file's place must not make us wait.
 _OPEN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _FOLLOW = _OPEN & ~getattr(os, "O_NOFOLLOW", 0)
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 _UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENXIO})
-_CANNOT_LINK = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 _CHUNK = 1 << 16
 _MOST_REMEMBERED = 10_000
 _decode = json.JSONDecoder().decode
@@ -108,7 +106,7 @@ class JsonCache:
             ConfigError: `cache_dir` is a file.
             CacheError: The folders cannot be read.
         """
-        self._check_root()
+        check_directory(self._root)
         place = None
         for key in keys:
             if place is None or place.request is not key.request:
@@ -133,7 +131,7 @@ class JsonCache:
             draft = self._write_draft(folder, data)
             for suffix in itertools.count():
                 path = folder + layout.sample_name(number, suffix)
-                while not _publish(draft, path):
+                while not publish(draft, path):
                     verdict = self._judge_file(path, request, number)
                     if verdict == "ours":
                         return
@@ -149,7 +147,7 @@ class JsonCache:
             ) from error
         finally:
             if draft:
-                _remove(draft)
+                remove(draft)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -185,7 +183,7 @@ class JsonCache:
                     self._warned.add("legacy")
                     _warn(
                         f"Answers of rollouts 0.1.x in {self._root} are used (response.origin == '0.1.x'). It left "
-                        f"stop, reasoning, include_reasoning and every further setting out of its key: if you used those "
+                        f"stop, reasoning, include_reasoning and all other settings out of its key: if you used those "
                         f"with it, give another cache_dir. `rollouts cache import` takes the answers in for good."
                     )
                 return response
@@ -264,15 +262,6 @@ class JsonCache:
     def _folder(self, request: SampleRequest) -> str:
         return os.path.join(self._root, *layout.request_path(request).split("/"), "")
 
-    def _check_root(self) -> None:
-        try:
-            if not stat.S_ISDIR(os.stat(self._root).st_mode):
-                raise ConfigError(f"cache_dir {self._root!r} is a file: give a directory, or a name that is free.")
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise ConfigError(f"cache_dir {self._root!r} cannot be used: {error.strerror}.") from error
-
     def _leads_inside(self, path: str) -> bool:
         root = os.path.realpath(self._root)
         return os.path.commonpath((root, os.path.realpath(path))) == root
@@ -299,19 +288,7 @@ class JsonCache:
             mode = os.lstat(folder[:-1]).st_mode
         if not self._is_inside(folder[:-1], mode):
             raise CacheError(f"{folder} leads out of the cache directory {self._root}: nothing is written there.")
-        path = f"{folder}.{secrets.token_hex(8)}.tmp"
-        file = os.open(path, _CREATE, 0o666)
-        try:
-            try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(file, view) :]
-            finally:
-                os.close(file)
-        except OSError:
-            _remove(path)
-            raise
-        return path
+        return write_draft(folder, data)
 
     def _move_aside(self, path: str, request: SampleRequest, number: int) -> None:
         for count in itertools.count():
@@ -324,32 +301,8 @@ class JsonCache:
             return
         if self._judge_file(aside, request, number) != "damaged":
             # Another process had stored the sample between our look and the move: give it back.
-            _publish(aside, path)
-            _remove(aside)
-
-
-def _publish(draft: str, path: str) -> bool:
-    """Give the finished file its name, whole and at once; False where the name is taken."""
-    try:
-        os.link(draft, path)
-        return True
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _CANNOT_LINK:
-            raise
-    # A file system without hard links. Two writers may both find the name free: then the last one's file stays, whole.
-    if os.path.lexists(path):
-        return False
-    os.replace(draft, path)
-    return True
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        return
+            publish(aside, path)
+            remove(aside)
 
 
 def _warn(message: str) -> None:

@@ -178,7 +178,7 @@ class Database:
         try:
             if not self._check_version(connection):
                 connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
-                self._use_wal(connection)
+                use_wal(connection, _PATIENCE)
                 connection.execute("BEGIN IMMEDIATE")
                 if not self._check_version(connection):  # another process may have been first
                     for statement in _SCHEMA.split(";"):
@@ -193,18 +193,6 @@ class Database:
             raise
         self._file = self._writer_file = self._identity()
         return connection
-
-    def _use_wal(self, connection: sqlite3.Connection) -> None:
-        """Switch to write-ahead logging. The switch does not wait for other processes, so we do."""
-        give_up = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > give_up:
-                    raise
-                time.sleep(0.005)
 
     def _connect(self, options: str) -> sqlite3.Connection:
         uri = f"{pathlib.Path(self.path).as_uri()}?{options}"
@@ -295,3 +283,20 @@ class Database:
             raise CacheError(f"{self.path} cannot be {doing}: {error}. Make room or give another cache_dir.") from error
         except OSError as error:
             raise CacheError(f"{self.path} cannot be {doing}: {error.strerror or error}.") from error
+
+
+def use_wal(connection: sqlite3.Connection, patience: float) -> None:
+    """Switch to write-ahead logging. The switch does not wait for other processes as all else does, so we do.
+
+    Raises:
+        sqlite3.OperationalError: Not after `patience` seconds.
+    """
+    give_up = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.005)

@@ -1,0 +1,210 @@
+"""The cache `requests-cache`: answers in one of requests-cache's storages, under our own key.
+
+Its storages are used, not its session: that one files answers by URL and body, so the samples of one prompt would be
+one, and keeps the request with its key. A value is the text that the `json` cache writes (`json_format`): JSON, never
+pickle. `sqlite` and `filesystem` keep all the rules of the caches; the documentation tells which of them the
+others keep.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+from rollouts.caches import json_format
+from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
+from rollouts.hookspecs import hookimpl
+from rollouts.identity import SampleKey
+from rollouts.results import Response
+from rollouts.results.codec import from_record
+from rollouts.typing import CacheOptions, Spec
+
+_CHUNK = 500  # keys in one read; SQLite before 3.32 takes 999 parameters
+_decode = json.JSONDecoder().decode
+
+
+@hookimpl
+def rollouts_register_caches() -> Sequence[Spec]:
+    """Offer the cache `requests-cache`."""
+    return [Spec(name="requests-cache", factory=make, description="SQLite, files, Redis, MongoDB … by requests-cache")]
+
+
+def make(options: CacheOptions) -> RequestsCache:
+    """The cache that `cache_options` names: `{"backend": "sqlite", …}`, further entries for the storage itself.
+
+    Raises:
+        ConfigError: An unknown backend, a missing driver, an option that it has not, a serializer other than JSON.
+    """
+    from rollouts.caches import requests_cache_storages
+
+    chosen = dict(options.options)
+    serializer = chosen.pop("serializer", "json")
+    if serializer != "json":
+        raise ConfigError(
+            f"cache_options serializer={serializer!r}: answers are kept as JSON only (to read pickle is to run it)."
+        )
+    return RequestsCache(requests_cache_storages.make(os.fspath(options.cache_dir), chosen))
+
+
+class Storage(Protocol):
+    """Texts by name. Used by many threads at once."""
+
+    location: str
+    """Names the storage, without passwords."""
+
+    def read(self, names: Sequence[str]) -> dict[str, bytes]:
+        """The texts that there are; makes nothing."""
+
+    def add(self, texts: Sequence[tuple[str, bytes]]) -> list[str]:
+        """Keep texts, durable on return; the names that were taken already, whose texts stay as they are."""
+
+    def replace(self, name: str, old: bytes, aside: str) -> None:
+        """Move the text `old` of `name` to the name `aside`, if it is still there."""
+
+    def close(self) -> None:
+        """Free what is open."""
+
+
+class StoredRaw:
+    """Reads a stored answer's raw body again."""
+
+    __slots__ = ("name", "storage")
+
+    def __init__(self, storage: Storage, name: str) -> None:
+        self.storage = storage
+        self.name = name
+
+    def __call__(self) -> bytes:
+        """The body.
+
+        Raises:
+            CacheError: The answer is gone or damaged.
+        """
+        text = self.storage.read([self.name]).get(self.name)
+        body = None if text is None else json_format.raw_of(text)
+        if body is None:
+            raise CacheError(f"The raw answer {self.name} is no longer in {self.storage.location}.")
+        return body
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the body itself: a storage's options may hold a password."""
+        return (bytes, (self(),))
+
+
+class RequestsCache:
+    """Keeps answers in a storage of requests-cache."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.location = f"requests-cache:{storage.location}"
+        self._warned: set[str] = set()
+
+    def load_many(self, keys: Iterable[SampleKey]) -> Iterator[tuple[SampleKey, Response]]:
+        """Yield the stored samples, a chunk of keys at a time.
+
+        Raises:
+            CacheError: The storage cannot be read.
+        """
+        stream = iter(keys)
+        while chunk := list(itertools.islice(stream, _CHUNK)):
+            names = {_name(key): key for key in chunk}
+            texts = self._storage.read(list(names))
+            for name, key in names.items():
+                text = texts.get(name)
+                response = None if text is None else self._read(key, name, text)
+                if response is not None:
+                    yield key, response
+
+    def store(self, key: SampleKey, response: Response) -> None:
+        """Keep an answer; the first one of a sample stays.
+
+        Raises:
+            CacheError: The storage cannot be written.
+        """
+        self.store_many([(key, response)])
+
+    def store_many(self, pairs: Iterable[tuple[SampleKey, Response]]) -> None:
+        """Keep many answers, with one transaction where the storage has such.
+
+        Raises:
+            CacheError: The storage cannot be written.
+        """
+        new = {}
+        for key, response in pairs:
+            text = json_format.encode(json_format.head(key.request), key.request, key.number, response)
+            new[_name(key)] = (key, text)
+        taken = self._storage.add([(name, text) for name, (_, text) in new.items()])
+        for name in taken:
+            self._store_beside(*new[name])
+
+    def close(self) -> None:
+        """Close the storage."""
+        self._storage.close()
+
+    def _store_beside(self, key: SampleKey, text: bytes) -> None:
+        """Store where the name is taken: nothing where the sample is there, else beside what is not overwritten."""
+        suffix = 0
+        while True:
+            name = _name(key, suffix)
+            if not self._storage.add([(name, text)]):
+                return
+            there = self._storage.read([name]).get(name)
+            if there is None:
+                continue
+            verdict, entry = json_format.judge(there, key.request, key.number)
+            if verdict == "ours" and _is_response(entry["response"]):
+                return
+            if verdict in ("ours", "damaged"):
+                self._storage.replace(name, there, f"{name}.damaged")
+            else:
+                suffix += 1
+
+    def _read(self, key: SampleKey, name: str, text: bytes) -> Response | None:
+        for suffix in itertools.count():
+            if suffix:
+                name = _name(key, suffix)
+                there = self._storage.read([name]).get(name)
+                if there is None:
+                    return None
+                text = there
+            try:
+                found = json_format.record_text(text, json_format.head(key.request), key.number)
+                if found is None:
+                    verdict, entry = json_format.judge(text, key.request, key.number)
+                    if verdict != "ours":
+                        self._tell(name, verdict, key.number)
+                        continue
+                    record = entry["response"]
+                else:
+                    record = _decode(found)
+                raw = StoredRaw(self._storage, name) if json_format.has_raw(text) else None
+                return from_record(record, seed=key.number, raw=raw, **key.request.context)
+            except (ValueError, KeyError, TypeError, RecursionError):
+                self._tell(name, "damaged", key.number)
+        return None
+
+    def _tell(self, name: str, verdict: json_format.Verdict, number: int) -> None:
+        if name not in self._warned:
+            self._warned.add(name)
+            what = {
+                "damaged": f"is damaged: sample {number} is asked again, and the old text is then kept aside.",
+                "newer": "was written by a later version of rollouts: it is left as it is. Upgrade rollouts to use it.",
+            }.get(verdict, f"is not sample {number} of this request: it is left as it is.")
+            warnings.warn(f"{name} in {self._storage.location} {what}", RolloutsWarning, stacklevel=2)
+
+
+def _name(key: SampleKey, suffix: int = 0) -> str:
+    name = f"{key.request.fingerprint}-{key.number}"
+    return f"{name}_{suffix}" if suffix else name
+
+
+def _is_response(record: dict[str, object]) -> bool:
+    try:
+        from_record(record, seed=0, prefill=None, injected=None)
+    except (KeyError, TypeError):
+        return False
+    return True

@@ -1,0 +1,335 @@
+"""requests-cache's storages as texts by name: what they lack for that is added here. Knows nothing of samples.
+
+Its SQLite storage swallows a failed commit and waits for ever for a database that cannot be written; its file storage
+writes in place, so that a killed writer leaves half a file. Both are subclassed. The others are used as they come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from requests_cache import backends
+from requests_cache.backends.filesystem import FileDict
+from requests_cache.backends.sqlite import SQLiteDict
+
+from rollouts.caches.folders import check_directory, publish, remove, write_draft
+from rollouts.caches.sql_database import use_wal
+from rollouts.exceptions import CacheError, ConfigError
+
+_NAME = "requests-cache"
+_VALUE = "CAST(value AS BLOB)"  # a damaged text need not be UTF-8
+_PATIENCE = 60.0  # seconds to wait for another process's transaction
+_REMOTE = {  # requests-cache's class, and the driver that it needs
+    "redis": ("RedisDict", "redis"),
+    "mongodb": ("MongoDict", "pymongo"),
+    "gridfs": ("GridFSDict", "pymongo"),
+    "dynamodb": ("DynamoDbDict", "boto3"),
+}
+_SPACES = ("namespace", "db_name", "table_name")
+
+# Connections of the parent process after a fork. SQLite forbids to use or close them in the child.
+_LEFT_TO_PARENT: list[Any] = []
+
+
+def make(cache_dir: str, options: dict[str, Any]) -> SqliteStorage | FileStorage | RemoteStorage:
+    """The storage that `options["backend"]` names (default `sqlite`).
+
+    Raises:
+        ConfigError: No such backend, an option that it has not, or its driver is not installed.
+    """
+    name = options.pop("backend", "sqlite")
+    root = os.path.abspath(os.path.expanduser(cache_dir))
+    if name in ("sqlite", "filesystem"):
+        if options:
+            raise ConfigError(f"cache_options: backend {name!r} takes no further options, got {', '.join(options)}.")
+        return SqliteStorage(root) if name == "sqlite" else FileStorage(root)
+    if name not in _REMOTE:
+        known = ", ".join(map(repr, ("sqlite", "filesystem", *_REMOTE)))
+        raise ConfigError(f"cache_options: no backend {name!r}. There are {known}.")
+    return RemoteStorage(name, options)
+
+
+class _Sqlite(SQLiteDict):
+    """requests-cache's table in an SQLite file, opened by URI, with errors that are told."""
+
+    def __init__(self, path: str, mode: str) -> None:
+        self._mode = mode
+        super().__init__(path, table_name="samples", serializer=None, wal=False, uri=True, timeout=_PATIENCE)
+        self.path = self.db_path
+        self.db_path = f"{pathlib.Path(path).as_uri()}?{mode}"
+        if mode == "mode=rwc":
+            with self.connection() as opened:
+                connection: Any = opened
+                use_wal(connection, _PATIENCE)
+                connection.execute("PRAGMA synchronous = NORMAL")
+            super().init_db()  # type: ignore[no-untyped-call]
+
+    def init_db(self) -> None:
+        """Make nothing: the constructor of the base class calls this, and reading makes no file."""
+
+    @contextlib.contextmanager
+    def _acquire_sqlite_lock(self) -> Iterator[None]:
+        with self._lock:
+            connection: Any = self._connection
+            connection.execute("BEGIN IMMEDIATE")
+            self._active_transaction = True
+            try:
+                yield
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            finally:
+                self._active_transaction = False
+
+
+class SqliteStorage:
+    """`<cache_dir>/requests-cache.sqlite`."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._path = os.path.join(root, f"{_NAME}.sqlite")
+        self.location = os.path.realpath(self._path)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._open: _Sqlite | None = None
+        self._writable = False
+        self._file: tuple[int, int] | None = None
+
+    def read(self, names: Sequence[str]) -> dict[str, bytes]:
+        """The texts that there are."""
+        with self._storage(write=False) as storage:
+            if storage is None:
+                return {}
+            query = f"SELECT key, {_VALUE} FROM samples WHERE key IN ({', '.join('?' * len(names))})"
+            with storage.connection() as connection:
+                try:
+                    return dict(connection.execute(query, names).fetchall())
+                except sqlite3.OperationalError as error:
+                    if "no such table" in str(error):  # an empty file, or one that is being made
+                        return {}
+                    raise
+
+    def add(self, texts: Sequence[tuple[str, bytes]]) -> list[str]:
+        """Keep texts in one transaction; the names that were taken."""
+        insert = "INSERT OR IGNORE INTO samples (key, value) VALUES (?, ?)"
+        with self._storage(write=True) as storage, storage.connection(commit=True) as connection:
+            return [name for name, text in texts if not connection.execute(insert, (name, _text(text))).rowcount]
+
+    def replace(self, name: str, old: bytes, aside: str) -> None:
+        """Move a text aside, if it is still the one that was seen."""
+        with self._storage(write=True) as storage, storage.connection(commit=True) as connection:
+            row = connection.execute(f"SELECT {_VALUE} FROM samples WHERE key = ?", (name,)).fetchone()
+            if row is not None and row[0] == old:
+                connection.execute("INSERT OR REPLACE INTO samples (key, value) VALUES (?, ?)", (aside, _text(old)))
+                connection.execute("DELETE FROM samples WHERE key = ?", (name,))
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._pid == os.getpid():
+            with self._lock:
+                self._close()
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open.close()  # type: ignore[no-untyped-call]
+            self._open = None
+
+    @contextlib.contextmanager
+    def _storage(self, *, write: bool) -> Iterator[Any]:
+        # A connection must not be used, nor closed, in the child of a fork.
+        if self._pid != os.getpid():
+            _LEFT_TO_PARENT.append(self._open)
+            self._begin()
+        try:
+            with self._lock:
+                exists = check_directory(self._root) and os.path.exists(self._path)
+                if self._open is None or self._file != _identity(self._path) or (write and not self._writable):
+                    self._close()
+                    if not exists and not write:
+                        yield None
+                        return
+                    if write:
+                        os.makedirs(self._root, exist_ok=True)
+                    self._open = _Sqlite(self._path, "mode=rwc" if write else _mode_to_read(self._path))
+                    self._writable = write
+                    self._file = _identity(self._path)
+                yield self._open
+        except (sqlite3.Error, OSError) as error:
+            raise CacheError(f"{self._path} cannot be {'written' if write else 'read'}: {error}.") from error
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _mode_to_read(path: str) -> str:
+    if os.access(path, os.W_OK) and os.access(os.path.dirname(path), os.W_OK):
+        return "mode=rw"
+    return "mode=ro" if os.path.exists(f"{path}-wal") else "immutable=1"
+
+
+class _Files(FileDict):
+    """requests-cache's files, each of which appears whole."""
+
+    def __getitem__(self, key: str) -> bytes:
+        try:
+            return self._key2path(key).read_bytes()
+        except FileNotFoundError:
+            raise KeyError(key) from None
+
+    def __setitem__(self, key: str, value: bytes) -> None:
+        self.add(key, value)
+
+    def add(self, key: str, value: bytes) -> bool:
+        """Keep a text; False where there is one."""
+        draft = write_draft(os.path.join(self.cache_dir, ""), value)
+        try:
+            return publish(draft, str(self._key2path(key)))
+        finally:
+            remove(draft)
+
+
+class FileStorage:
+    """The files of `<cache_dir>/requests-cache/`."""
+
+    def __init__(self, root: str) -> None:
+        self._folder = os.path.join(root, _NAME)
+        self.location = os.path.realpath(self._folder)
+
+    def read(self, names: Sequence[str]) -> dict[str, bytes]:
+        """The texts that there are."""
+        found = {}
+        with self._errors("read"):
+            if check_directory(self._folder):
+                files = self._files()
+                for name in names:
+                    with contextlib.suppress(KeyError):
+                        found[name] = files[name]
+        return found
+
+    def add(self, texts: Sequence[tuple[str, bytes]]) -> list[str]:
+        """Keep each text in a file of its own; the names that were taken."""
+        with self._errors("written"):
+            files = self._files()
+            return [name for name, text in texts if not files.add(name, text)]
+
+    def replace(self, name: str, old: bytes, aside: str) -> None:
+        """Rename a file, if it still holds what was seen."""
+        with self._errors("written"), contextlib.suppress(KeyError, FileNotFoundError):
+            files = self._files()
+            if files[name] == old:
+                os.replace(files._key2path(name), files._key2path(aside))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _files(self) -> _Files:
+        check_directory(self._folder)
+        return _Files(self._folder, serializer=None, extension="json")
+
+    @contextlib.contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise CacheError(f"{self._folder} cannot be {doing}: {error.strerror or error}.") from error
+
+
+class RemoteStorage:
+    """Redis, MongoDB, GridFS or DynamoDB. One call a text; of two writers at the same moment the last one wins."""
+
+    def __init__(self, name: str, options: dict[str, Any]) -> None:
+        self._name = name
+        self._options = options
+        named = {key: options[key] for key in ("host", "port", "db", "region_name", *_SPACES) if key in options}
+        self.location = f"{name} {named or id(options.get('connection'))}"
+        self._lock = threading.Lock()
+        self._open: Any = None
+        self._connect()
+
+    def _connect(self) -> Any:
+        class_name, package = _REMOTE[self._name]
+        options = dict(self._options)
+        space = next((options.pop(key) for key in _SPACES if key in options), "rollouts")
+        try:
+            return getattr(backends, class_name)(space, serializer=None, **options)
+        except ImportError as error:
+            raise ConfigError(
+                f"cache_options backend={self._name!r} needs the package {package}: pip install {package}"
+            ) from error
+
+    def read(self, names: Sequence[str]) -> dict[str, bytes]:
+        """The texts that there are, one call each."""
+        found = {}
+        with self._errors("read") as storage:
+            for name in names:
+                with contextlib.suppress(KeyError):
+                    found[name] = _bytes(storage[name])
+        return found
+
+    def add(self, texts: Sequence[tuple[str, bytes]]) -> list[str]:
+        """Keep texts; the names that were taken."""
+        taken = []
+        with self._errors("written") as storage:
+            for name, text in texts:
+                if name in storage:
+                    taken.append(name)
+                else:
+                    storage[name] = _text(text)
+        return taken
+
+    def replace(self, name: str, old: bytes, aside: str) -> None:
+        """Move a text aside, if it is still the one that was seen."""
+        with self._errors("written") as storage, contextlib.suppress(KeyError):
+            if _bytes(storage[name]) == old:
+                storage[aside] = _text(old)
+                del storage[name]
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            if self._open is not None:
+                self._open.close()
+                self._open = None
+
+    @contextlib.contextmanager
+    def _errors(self, doing: str) -> Iterator[Any]:
+        try:
+            with self._lock:
+                self._open = self._open or self._connect()
+                storage = self._open
+            yield storage
+        except (ConfigError, CacheError):
+            raise
+        except Exception as error:  # each driver has a tree of its own
+            raise CacheError(f"The {self._name} cache cannot be {doing}: {type(error).__name__}: {error}") from error
+
+
+def _text(data: bytes) -> str | bytes:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def _bytes(value: Any) -> bytes:
+    return (
+        bytes(value)
+        if isinstance(value, (bytes, bytearray, memoryview))
+        else str(value).encode("utf-8", "surrogatepass")
+    )
