@@ -31,10 +31,11 @@ def obtain(job: Job) -> Response | Failure:
     budget = ask.call.budget
     if budget is None:
         return _attempts(job)
-    reservation = budget.reserve(ask.request)
+    reservation = budget.reserve(ask.request, run.stop)
     if reservation is None:
-        run.exhaust_budget()
-        return job.failure("not_sent", run.stop_error)
+        if budget.exhausted:
+            run.exhaust_budget()
+        return job.failure("not_sent", run.stop_error or _STOPPED)
     result = _attempts(job)
     if isinstance(result, Response):
         reservation.settle(result.usage)
