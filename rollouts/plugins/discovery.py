@@ -143,7 +143,7 @@ def _entries(text: str) -> Iterator[tuple[str, str]]:
         return
 
 
-_REQUIREMENT = re.compile(r"\s*rollouts\s*(?:\[[^]]*\])?\s*\(?([^;)]*)\)?\s*(;.*)?\Z", re.IGNORECASE)
+_REQUIREMENT = re.compile(r"\s*rollouts(?![-.\w])\s*(?:\[[^]]*\])?\s*\(?([^;)]*)\)?\s*(;.*)?\Z", re.IGNORECASE)
 _CLAUSE = re.compile(r"(===|==|~=|!=|>=|<=|>|<)\s*([^\s,]+)")
 
 

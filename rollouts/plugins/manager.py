@@ -6,7 +6,6 @@ kind is first looked up.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import traceback
@@ -17,14 +16,13 @@ import pluggy
 
 from rollouts import hookspecs
 from rollouts.exceptions import PluginError, RolloutsError
+from rollouts.logs import logger
 from rollouts.plugins import messages
 from rollouts.plugins.choosing import TemplateChoice, choose_adapter, choose_template
 from rollouts.plugins.discovery import installed, switched_off
 from rollouts.plugins.doubts import doubts
 from rollouts.plugins.records import Plugin, PluginInfo
 from rollouts.typing import AdapterSpec, Spec, TemplateSpec, TransformSpec
-
-_log = logging.getLogger("rollouts")
 
 KINDS: dict[str, tuple[str, type[Spec]]] = {
     "adapter": ("rollouts_register_adapters", AdapterSpec),
@@ -207,7 +205,7 @@ class PluginManager:
 
     def _break(self, plugin: Plugin, error: BaseException) -> None:
         plugin.error = error
-        _log.warning("plugin %s is broken and left out: %s", plugin.label, messages.short(error))
+        logger.warning("plugin %s is broken and left out: %s", plugin.label, messages.short(error))
 
     def _refuse_if_strict(self) -> None:
         """Raise for a plugin that the client was given by hand; for any, where the environment says strict."""
@@ -260,7 +258,7 @@ class PluginManager:
                 return
             self._complained.add(plugin.name)
             plugin.hints.append(what)
-        _log.warning("plugin %s %s (said once)", plugin.label, what, exc_info=error)
+        logger.warning("plugin %s %s (said once)", plugin.label, what, exc_info=error)
 
     def _info(self, plugin: Plugin) -> PluginInfo:
         observes = plugin.object is not None and any(
