@@ -1,0 +1,25 @@
+"""Did the model go on from the prefill: the verdict, what is known of services, how to find out, whom to route to.
+
+Sends nothing: the probe is given a function that asks. Knows no adapter and no client.
+"""
+
+from rollouts.continuation.judging import Verdict, judge
+from rollouts.continuation.known import KNOWN, Known, known_verdict
+from rollouts.continuation.memory import Memory, Remembered
+from rollouts.continuation.probe import Asked, ProbeResult, Trial, verify_prefill
+from rollouts.continuation.routing import choose_pin
+
+__all__ = [
+    "KNOWN",
+    "Asked",
+    "Known",
+    "Memory",
+    "ProbeResult",
+    "Remembered",
+    "Trial",
+    "Verdict",
+    "choose_pin",
+    "judge",
+    "known_verdict",
+    "verify_prefill",
+]
