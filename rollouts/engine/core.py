@@ -90,7 +90,13 @@ class Engine:
     ) -> Run:
         """Make a run of `asks` on the workers of a pool of `size`; the caller drives it."""
         run = Run(
-            call, asks, pool=self._pool(size, call.affinity), reporter=reporter, deliver=deliver, window=window, eager=eager
+            call,
+            asks,
+            pool=self._pool(size, call.affinity),
+            reporter=reporter,
+            deliver=deliver,
+            window=window,
+            eager=eager,
         )
         run.on_end = self._runs.discard
         self._runs.add(run)

@@ -93,9 +93,23 @@ class Call:
 class Ask:
     """One prompt under one call: its request, its numbers, and the parts of the wire form that all samples share."""
 
-    __slots__ = ("_lock", "body", "call", "dead", "first_number", "n", "prepared", "prompt", "prompt_index", "request", "tail")
+    __slots__ = (
+        "_lock",
+        "body",
+        "call",
+        "dead",
+        "first_number",
+        "n",
+        "prepared",
+        "prompt",
+        "prompt_index",
+        "request",
+        "tail",
+    )
 
-    def __init__(self, call: Call, request: SampleRequest, *, prompt: Any, prompt_index: int, first_number: int, n: int) -> None:
+    def __init__(
+        self, call: Call, request: SampleRequest, *, prompt: Any, prompt_index: int, first_number: int, n: int
+    ) -> None:
         """Ask `request` for the numbers `first_number` to `first_number + n - 1`."""
         self.call = call
         self.request = request
@@ -144,7 +158,18 @@ def _merged(body: Mapping[str, Any], pin: Mapping[str, Any]) -> dict[str, Any]:
 class Job:
     """One sample to be had: its prompt, its number, and the run that wants it."""
 
-    __slots__ = ("ask", "claim_key", "given", "number", "requests", "retries", "run", "waited_for_limit", "waited_for_retry")
+    __slots__ = (
+        "ask",
+        "billed",
+        "claim_key",
+        "given",
+        "number",
+        "requests",
+        "retries",
+        "run",
+        "waited_for_limit",
+        "waited_for_retry",
+    )
 
     def __init__(self, ask: Ask, number: int, run: Run) -> None:
         """Want sample `number` of `ask` for `run`."""
@@ -156,6 +181,8 @@ class Job:
         """An answer that another run got for us and that is still to be stored in our cache."""
         self.requests = 0
         self.retries = 0
+        self.billed = 0
+        """Attempts without an answer that the service may charge all the same."""
         self.waited_for_limit = 0.0
         """Seconds."""
         self.waited_for_retry = 0.0

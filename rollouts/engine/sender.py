@@ -13,10 +13,17 @@ from typing import TYPE_CHECKING
 from rollouts.engine.jobs import Ask, Job
 from rollouts.engine.limits import cancel
 from rollouts.events import RetryEvent
-from rollouts.exceptions import PluginError, ProviderError, RolloutsError, TransportError
-from rollouts.outcome import classify, classify_exception, outcome_of_error, to_error
+from rollouts.exceptions import (
+    MalformedResponse,
+    PluginError,
+    ProviderError,
+    RolloutsError,
+    ServerError,
+    TransportError,
+)
+from rollouts.outcome import classify, classify_exception, to_error
 from rollouts.results import Failure, Response
-from rollouts.typing import Outcome, WireReply
+from rollouts.typing import Outcome, OutcomeKind, WireReply
 
 if TYPE_CHECKING:
     from rollouts.engine.run import Run
@@ -37,12 +44,7 @@ def obtain(job: Job) -> Response | Failure:
             run.exhaust_budget()
         return job.failure("not_sent", run.stop_error or _STOPPED)
     result = _attempts(job)
-    if isinstance(result, Response):
-        reservation.settle(result.usage)
-    elif result.attempts == 0:
-        reservation.cancel()
-    else:
-        reservation.settle(None)
+    reservation.settle(result.usage if isinstance(result, Response) else None, lost=job.billed)
     return result
 
 
@@ -68,7 +70,9 @@ def _attempts(job: Job) -> Response | Failure:
         if permit is None or ask.dead is not None:
             if permit is not None:
                 cancel(permit)
-            return job.failure("cancelled" if attempts else "not_sent", ask.dead or run.stop_error or _STOPPED, attempts)
+            return job.failure(
+                "cancelled" if attempts else "not_sent", ask.dead or run.stop_error or _STOPPED, attempts
+            )
         attempts += 1
         job.requests = attempts
         outcome, response = _attempt(job)
@@ -76,9 +80,10 @@ def _attempts(job: Job) -> Response | Failure:
         if response is not None:
             return _finished(job, response, attempts)
         deadlines += outcome.billed
-        wait = None if outcome.kind == "fatal" else call.policy.decide(outcome, attempts, deadlines, random.random())
+        job.billed = deadlines
+        wait = None if outcome.kind == "fatal" else call.policy.decide(outcome, attempts, deadlines, random.random)
         if wait is None:
-            error = to_error(outcome, what=f"{job.describe()} at {call.service.host}", attempts=attempts)
+            error = to_error(outcome, what=job.describe(), attempts=attempts, service=call.service.host)
             if outcome.kind == "fatal" and outcome.stops == "run":
                 run.fail(error)
             elif outcome.kind == "fatal" and outcome.stops == "prompt":
@@ -108,7 +113,7 @@ def _attempt(job: Job) -> tuple[Outcome, Response | None]:
     except TransportError as error:
         return classify_exception(error), None
     except ProviderError as error:
-        return outcome_of_error(error), None
+        return _of_decoding(error), None
     except RolloutsError as error:
         return Outcome("fatal", type(error), "run", message=str(error)), None
     except Exception as error:
@@ -125,6 +130,12 @@ def _attempt(job: Job) -> tuple[Outcome, Response | None]:
         raw_source=response.raw_source if response.raw_source is not None else reply.body,
     )
     return outcome, response
+
+
+def _of_decoding(error: ProviderError) -> Outcome:
+    """The verdict on an answer that passed the common rules and that its adapter could not read."""
+    kind: OutcomeKind = "retryable" if isinstance(error, MalformedResponse | ServerError) else "fatal"
+    return Outcome(kind, type(error), "prompt", message=str(error), status=error.status, code=error.code)
 
 
 def _post(job: Job) -> WireReply:

@@ -32,7 +32,9 @@ class Store:
         self.backend = backend
         self.label = label
         self.location: str = str(getattr(backend, "location", None) or f"{label}@{id(backend)}")
-        self._store_many: Callable[[Sequence[tuple[SampleKey, Response]]], None] | None = getattr(backend, "store_many", None)
+        self._store_many: Callable[[Sequence[tuple[SampleKey, Response]]], None] | None = getattr(
+            backend, "store_many", None
+        )
         self._lock = threading.Lock()
         self._gathered: list[tuple[Kept, Callable[[list[Kept]], None]]] = []
         self._led = False
