@@ -105,7 +105,9 @@ def _transformed(transform: PromptTransform, conversation: Conversation) -> Conv
     except Exception as error:
         raise PluginError(f"the prompt transform {name!r} failed: {type(error).__name__}: {error}") from error
     if not isinstance(changed, Conversation):
-        raise PluginError(f"the prompt transform {name!r} gave {type(changed).__name__}; it must return a Conversation.")
+        raise PluginError(
+            f"the prompt transform {name!r} gave {type(changed).__name__}; it must return a Conversation."
+        )
     return changed
 
 

@@ -163,7 +163,7 @@ class RolloutsClient:
         for prompt in prompts:  # all are looked at before the first is sent
             asking.conversation(prompt)
         collector = Collector(resolved, self._response_transforms(settings), prompts=prompts, n=n, single=single)
-        asks = (asking.ask(prompt, prompt_index=i, n=n) for i, prompt in enumerate(prompts))
+        asks: Iterator[Ask] = (asking.ask(prompt, prompt_index=i, n=n) for i, prompt in enumerate(prompts))
         if single:
             asks = iter([next(asks)])  # an adapter's refusal is raised here, before a run begins
         collector.run = self._run(
@@ -191,7 +191,13 @@ class RolloutsClient:
             observed=self.plugins.has_observers,
         )
         return self._resources.engine.run(
-            call, asks, size=self._size(resolved.settings), reporter=reporter, deliver=deliver, window=window, eager=eager
+            call,
+            asks,
+            size=self._size(resolved.settings),
+            reporter=reporter,
+            deliver=deliver,
+            window=window,
+            eager=eager,
         )
 
     def _progress(self, settings: Settings, total: int | None) -> Progress | None:

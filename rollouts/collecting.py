@@ -1,4 +1,4 @@
-"""From the results of a run to what the caller gets: slots in order, transforms of answers, errors with partial results.
+"""From a run's results to what the caller gets: slots in order, transforms of answers, errors with partial results.
 
 Knows nothing of how samples are got.
 """

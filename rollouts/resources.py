@@ -183,11 +183,11 @@ class Resources:
     def store(self, settings: Settings) -> Store | None:
         """The cache of a call; None without one."""
         wanted = settings.use_cache
-        if wanted is False or wanted is None:
+        if wanted is False:
             return None
         if not isinstance(wanted, str | bool):
             return self._once(self._stores, id(wanted), lambda: Store(wanted, type(wanted).__name__, owned=False))
-        name = "json" if wanted is True else wanted
+        name = "json" if wanted is True else str(wanted)
         options = CacheOptions(cache_dir=settings.cache_dir, options=settings.cache_options)
         # The directory as it is now: a later chdir must not move what is open.
         identity = (name, os.path.abspath(settings.cache_dir), _frozen(settings.cache_options))

@@ -19,6 +19,10 @@ class Claims:
 
     def __init__(self) -> None:
         """Start with no claim."""
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop every claim."""
         self._lock = threading.Lock()
         # Each key's owner first, then the parked jobs.
         self._queues: dict[tuple[str, int], list[Job]] = {}
@@ -82,4 +86,4 @@ CLAIMS = Claims()
 
 if hasattr(os, "register_at_fork"):
     # A child has none of the threads that would settle its parent's claims.
-    os.register_at_fork(after_in_child=CLAIMS.__init__)
+    os.register_at_fork(after_in_child=CLAIMS.forget)

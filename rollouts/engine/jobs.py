@@ -1,4 +1,4 @@
-"""What the engine works on: a `Call` (one call's settings made ready), an `Ask` (one prompt of it), a `Job` (one sample).
+"""What the engine works on: a `Call` (settings made ready), an `Ask` (one prompt of it), a `Job` (one sample).
 
 Knows no provider and no cache, only their Protocols.
 """

@@ -267,7 +267,7 @@ class Run:
         store = self.call.store
         assert store is not None
         wanted = {SampleKey(job.ask.request, job.number): job for job in jobs}
-        for key, response in store.load_many(wanted):
+        for key, response in store.load_many(list(wanted)):
             job = wanted.pop(key)
             self._settle([(job, response)])
             self._take(job, response)
@@ -276,10 +276,10 @@ class Run:
     def _refusal(self, job: Job) -> RolloutsError | None:
         """Why this sample must not be sent at all."""
         if self.call.offline:
+            where = self.call.store.label if self.call.store else "none"
             return OfflineMiss(
-                f"offline, and {job.describe()} is not in the cache "
-                f"({self.call.store.label if self.call.store else 'none'}; fingerprint {job.ask.request.fingerprint[:16]}). "
-                "Take offline off to ask for it."
+                f"offline, and {job.describe()} is not in the cache ({where}; fingerprint "
+                f"{job.ask.request.fingerprint[:16]}). Take offline off to ask for it."
             )
         if self.call.missing_key is not None:
             return ConfigError(self.call.missing_key)

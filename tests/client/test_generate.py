@@ -345,7 +345,7 @@ def test_retries_end_with_an_answer_that_tells_its_attempts(server, make_client)
 
 def test_content_is_what_the_model_said_to_the_byte(server, make_client):
     text = "  täst \n\u2028 \U0001f642 </b> \\ud800 \t"
-    server.reply = lambda request: Reply(json=chat_reply(content=text, reasoning=None))
+    server.reply = lambda request: Reply(json=chat_reply(content=text, reasoning=None, seed=None))
     client = make_client()
 
     assert client.generate("Hello")[0].content == text
