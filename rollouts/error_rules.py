@@ -23,6 +23,8 @@ from rollouts.exceptions import (
 
 @dataclass(frozen=True, slots=True)
 class Rule:
+    """What an error means; the tables below give one to each status and name."""
+
     error: type[ProviderError]
     stops: Literal["sample", "prompt", "run"] | None = None
     """How far it reaches; None: it is asked again."""

@@ -1,7 +1,8 @@
 """The one classifier: what an answer, or its absence, means for retries, caches, limits and the user's error.
 
 It reads OpenAI-shaped bodies, chat and plain completions, with OpenRouter's errors (openrouter.ai/docs, errors and
-limits, 2026-08). It sends nothing, waits for nothing and knows no adapter; an adapter's own `classify` is asked before it.
+limits, 2026-08). It sends nothing, waits for nothing and knows no adapter; an adapter's own `classify` is asked
+before it.
 """
 
 from __future__ import annotations
