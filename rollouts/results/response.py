@@ -39,7 +39,7 @@ USAGE_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Usage))
 _NO_USAGE = Usage()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Response:
     """One answer of a model, fresh or from the cache.
 
@@ -141,6 +141,12 @@ class Response:
         record["thought"] = self.thought
         return record
 
+    def __repr__(self) -> str:
+        shown = {"seed": self.seed, "content": self.content, "reasoning": self.reasoning}
+        texts = (f"{name}={_short(value)!r}" for name, value in shown.items())
+        cached = ", cached" if self.cached else ""
+        return f"Response({', '.join(texts)}, finish_reason={self.finish_reason!r}{cached})"
+
     def __eq__(self, other: object) -> bool:
         """Equal in all that the provider said, and in number."""
         if not isinstance(other, Response):
@@ -149,6 +155,10 @@ class Response:
 
     def __hash__(self) -> int:
         return hash((self.seed, self.content, self.reasoning, self.response_id))
+
+
+def _short(value: object) -> object:
+    return value[:59] + "…" if isinstance(value, str) and len(value) > 60 else value
 
 
 _PUBLIC: tuple[str, ...] = tuple(f.name for f in fields(Response) if f.name not in ("raw_source", "usage"))
