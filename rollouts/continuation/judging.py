@@ -33,8 +33,8 @@ _FRESH_SENTENCE = re.compile(
 """How a sentence begins; wrong only where the prefill stands in the middle of another."""
 
 _OPENERS = re.compile(
-    r"(?:okay|ok|alright|all right|hmm+|sure|certainly|of course|great|let(?:'s| me| us)|first(?:ly)?|so|well|the|this|"
-    r"that|we|i|to|it|if|in|given|given that|what|step|answer|yes|no|here|now|hello|hi|thanks?|\*\*|#+)(?=$|[\s,.!:'’*])",
+    r"(?:okay|ok|alright|all right|hmm+|sure|certainly|of course|great|let(?:'s| me| us)|first(?:ly)?|so|well|the|this"
+    r"|that|we|i|to|it|if|in|given|what|step|answer|yes|no|here|now|hello|hi|thanks?)(?=$|[\s,.!:'’*])",
     re.IGNORECASE,
 )
 """Words with a capital that open a turn; in the middle of a sentence none follows without a space before it."""

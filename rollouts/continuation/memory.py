@@ -10,7 +10,8 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,8 @@ class Remembered:
     verdict: Literal["yes", "no", "unknown"]
     date: str
     """Day of the probe, as 2026-11-22."""
+    since: str = ""
+    """Day from which every probe agreed; kept when a later one confirms."""
     reason: str = ""
     service: str = ""
     """Base URL without user and query, for servers of one's own."""
@@ -64,13 +67,11 @@ class Memory:
     def verdicts(self) -> list[Remembered]:
         """All verdicts, oldest first; an empty list where there is no file or none that can be read."""
         try:
-            document = json.loads(self.path.read_bytes())
-        except (OSError, ValueError):
+            state = self.path.stat()
+        except OSError:
             return []
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
-            return []
-        lines = document.get("verdicts")
-        return [found for line in lines if (found := _read(line)) is not None] if isinstance(lines, list) else []
+        # Asked once per prompt: an unchanged file is not read again.
+        return list(_load(self.path, state.st_mtime_ns, state.st_size, state.st_ino))
 
     def remember(self, verdicts: Iterable[Remembered]) -> None:
         """Keep verdicts; each replaces an earlier one about the same.
@@ -80,8 +81,9 @@ class Memory:
         """
         kept = {item.subject: item for item in self.verdicts()}
         for item in verdicts:
-            kept.pop(item.subject, None)
-            kept[item.subject] = item
+            earlier = kept.pop(item.subject, None)
+            agreed = earlier is not None and earlier.verdict == item.verdict
+            kept[item.subject] = replace(item, since=earlier.since or earlier.date if agreed and earlier else item.date)
         self._write(list(kept.values()))
 
     def forget(self, model: str | None = None) -> int:
@@ -111,6 +113,18 @@ class Memory:
             return isinstance(json.loads(self.path.read_bytes()), dict)
         except (OSError, ValueError):
             return False
+
+
+@lru_cache(maxsize=8)
+def _load(path: Path, modified: int, size: int, inode: int) -> tuple[Remembered, ...]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return ()
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        return ()
+    lines = document.get("verdicts")
+    return tuple(found for line in lines if (found := _read(line)) is not None) if isinstance(lines, list) else ()
 
 
 def _read(line: Any) -> Remembered | None:

@@ -160,13 +160,11 @@ def riddle(rng: random.Random) -> tuple[str, str]:
 def examine(response: Response, given: str, expected: str) -> Trial:
     """Look for the continuation in both fields of an answer."""
     closed = response.completed_reasoning
+    echoed = _digits(given) in _digits((response.raw_body or b"").decode("utf-8", "replace"))
     for place, written in (("reasoning", response.reasoning), ("content", response.content)):
         if not written:
             continue
-        digits = _digits(written)
-        echoed = bool(response.continued == "yes" and response.continued_reason)
-        if digits.startswith(_digits(given)):
-            digits, echoed = digits[len(_digits(given)) :], True
+        digits = _digits(written).removeprefix(_digits(given))
         if digits.startswith(expected):
             return Trial(
                 given, expected, "yes", "the missing digits followed", place, echoed, closed, response.provider

@@ -44,14 +44,15 @@ def choose_pin(
             for item in mine.values()
             if item.provider and item.verdict == "yes" and item.provider not in _list(given, "ignore")
         ),
-        key=lambda item: item.date,
+        key=lambda item: (item.since or item.date, str(item.provider)),
     )
     if verified:
-        # The one verified last; one alone, so that a set of samples is not mixed.
-        return {"provider": {"only": [str(verified[-1].provider)], "allow_fallbacks": False}}, None
+        # One alone, so that a set of samples is not mixed; the one that is known longest, so that a set which grows
+        # after another probe is not mixed either.
+        return {"provider": {"only": [str(verified[0].provider)], "allow_fallbacks": False}}, None
     warning = (
-        f"{model}: the prefill goes to whichever provider OpenRouter chooses, and some start a new turn instead of going "
-        "on from it, so the samples of one set may differ in kind. Fallbacks are switched off; pin a provider "
+        f"{model}: the prefill goes to whichever provider OpenRouter chooses, and some start a new turn instead of "
+        "going on from it, so the samples of one set may differ in kind. Fallbacks are switched off; pin a provider "
         "(provider={'only': ['…']}), or run `rollouts probe` once: what it verifies is used from then on."
     )
     return {"provider": {"allow_fallbacks": False}}, warning
