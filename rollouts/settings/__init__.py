@@ -77,7 +77,6 @@ class Settings:
     max_concurrency: int
     max_retries: int
     timeout: float
-    max_body_bytes: int
     requests_per_minute: float | None
     tokens_per_minute: float | None
     limiter: Any
@@ -88,7 +87,6 @@ class Settings:
     executor_options: Mapping[str, Any]
     worker_affinity: Literal["one-cpu"] | None
     on_error: Literal["raise", "keep"]
-    strict: bool
     use_cache: Any
     cache_dir: Path
     cache_options: Mapping[str, Any]

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import math
 import pickle
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import get_type_hints
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rollouts
 from rollouts.exceptions import ConfigError, UnknownSetting
 from rollouts.settings import SAMPLING_NAMES, SETTINGS, Secret, Settings, make_settings
 
@@ -34,14 +36,7 @@ def test_the_defaults_are_those_that_the_design_names():
     s = settings()
     assert (s.max_concurrency, s.timeout, s.max_retries) == (64, 1200, 10)
     assert (s.use_cache, s.cache_dir, s.progress_bar, s.on_error) == ("json", Path(".rollouts"), True, "raise")
-    assert (s.verbose, s.limiter, s.progress, s.seed, s.offline, s.strict) == (
-        False,
-        "adaptive",
-        "tqdm",
-        0,
-        False,
-        False,
-    )
+    assert (s.verbose, s.limiter, s.progress, s.seed, s.offline) == (False, "adaptive", "tqdm", 0, False)
 
 
 def test_all_settings_of_rollouts_0_1_11_are_taken():
@@ -65,6 +60,19 @@ def test_progress_bar_and_other_client_settings_never_go_over_the_wire():
 def test_annotated_attributes_and_table_name_the_same_client_settings():
     annotated = set(get_type_hints(Settings)) - {"given", "given_sampling"}
     assert annotated == {name for name, setting in SETTINGS.items() if setting.kind == "client"}
+
+
+def test_no_client_setting_is_accepted_and_then_ignored():
+    package = Path(rollouts.__file__).parent
+    code = "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in package.rglob("*.py")
+        if "settings" not in path.relative_to(package).parts
+    )
+    unread = [
+        name for name, s in SETTINGS.items() if s.kind == "client" and not re.search(rf"settings\.{name}\b", code)
+    ]
+    assert unread == []
 
 
 def test_every_default_passes_its_own_check():
@@ -203,9 +211,10 @@ def test_the_model_cannot_be_taken_back():
         settings().override(model=None)
 
 
-def test_plugins_belong_to_the_client():
+@pytest.mark.parametrize("given", [{"plugins": [math]}, {"executor": "threads"}, {"executor_options": {}}])
+def test_what_belongs_to_the_client_cannot_be_given_to_a_call(given):
     with pytest.raises(ConfigError, match="RolloutsClient"):
-        settings().override(plugins=[math])
+        settings().override(**given)
 
 
 def test_an_override_is_checked_like_a_client():
