@@ -2,7 +2,7 @@
 
 Python blocks of one document run from top to bottom in one namespace, as a reader would type them; `await` may
 stand at the top level, as in a notebook. OpenRouter is a server on this machine, the local model is the real one. Of
-a console block the lines behind `$` are run; `pip install …` is run by `.ci/run`, in fresh environments. JSON and TOML
+a console block the lines behind `$` are run (all of them where none has a `$`); `pip install …` is run by `.ci/run`, in fresh environments. JSON and TOML
 blocks must parse; `text` blocks are not run.
 """
 
@@ -51,7 +51,8 @@ def blocks_of(document: Path) -> list[Block]:
 
 
 def commands_of(block: Block) -> list[str]:
-    return [line.removeprefix("$ ") for line in block.code.splitlines() if line.startswith("$ ")]
+    lines = [line for line in block.code.splitlines() if line and not line.startswith("#")]
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")] or lines
 
 
 def name_of(document: Path) -> str:
@@ -75,12 +76,11 @@ def _services(monkeypatch: pytest.MonkeyPatch, local_model: str) -> Iterator[Non
 def test_each_block_says_what_it_is(document: Path) -> None:
     for block in blocks_of(document):
         assert block.language in LANGUAGES, f"{name_of(document)}:{block.line}: ```{block.language}"
-        if block.language == "console":
-            assert commands_of(block), f"{name_of(document)}:{block.line}: no line begins with '$ '"
 
 
 @pytest.mark.local_model
 @pytest.mark.usefixtures("_services")
+@pytest.mark.filterwarnings("default::rollouts.exceptions.RolloutsWarning")  # a short example pins no provider
 @pytest.mark.parametrize("document", with_blocks("python"), ids=name_of)
 def test_python_blocks_run(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("__main__")
