@@ -111,7 +111,7 @@ class HttpTransport:
             DeadlineExceeded: The time was over.
             TransportError: No whole answer came; `.sent` and `.permanent` say more.
         """
-        attempt = Attempt(self._clock() + timeout)
+        attempt = Attempt(self._clock() + timeout, stop)
         error: TransportError
         if self._closed or (stop is not None and stop.is_set()):
             error = TransportError(
@@ -135,9 +135,13 @@ class HttpTransport:
         """Fetch `url`; as `post`, without a body."""
         return self.post(self.prepare(url, headers or {}, auth, method="GET"), b"", timeout=timeout)
 
-    def cut(self) -> None:
-        """Shut down every socket in flight: each `post` under way raises at once. Later posts work."""
-        self._watchdog.cut()
+    def cut(self, stop: Stop | None = None) -> None:
+        """Shut sockets in flight down: each such `post` under way raises at once. Later posts work.
+
+        Args:
+            stop: Cut only the posts that were given this stop; None cuts all.
+        """
+        self._watchdog.cut(stop)
 
     def close(self) -> None:
         """Cut what is in flight, close all sockets, end the thread. May be called twice."""

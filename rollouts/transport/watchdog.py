@@ -25,13 +25,15 @@ class Attempt:
 
     Attributes:
         deadline: When it must be over, on the watchdog's clock.
+        owner: Whose request it is, for a cut of theirs alone.
         ended: Why it was ended from outside; None while it was not.
     """
 
-    __slots__ = ("_waker", "deadline", "ended", "sock")
+    __slots__ = ("_waker", "deadline", "ended", "owner", "sock")
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, owner: object = None) -> None:
         self.deadline = deadline
+        self.owner = owner
         self.ended: Ended | None = None
         self.sock: Any = None
         self._waker: Callable[[], None] | None = None
@@ -107,10 +109,11 @@ class Watchdog:
         attempt.sock = None
         self._attempts.discard(attempt)
 
-    def cut(self) -> None:
-        """End all attempts under way."""
+    def cut(self, owner: object = None) -> None:
+        """End the attempts of `owner` under way, or all."""
         for attempt in list(self._attempts):
-            attempt.end("cut")
+            if owner is None or attempt.owner is owner:
+                attempt.end("cut")
 
     def stop(self) -> None:
         """End all attempts and the thread, and wait for it."""
