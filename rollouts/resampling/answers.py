@@ -25,7 +25,7 @@ Policies: TypeAlias = Policy | Mapping[str, Policy]
 """One policy for all classes, or one for each (`drop` where a class is not named)."""
 Extract: TypeAlias = str | re.Pattern[str] | Callable[[str], str | None]
 Grade: TypeAlias = str | Callable[[str], bool]
-Where: TypeAlias = Literal["answer", "anywhere", "continuation"]
+Where: TypeAlias = Literal["answer", "anywhere"]
 
 _LETTER = re.compile(
     r"(?:answer|option|choice)\b[^A-Za-z0-9\n]{0,12}(?:is|:)?[^A-Za-z0-9\n]{0,12}([A-J])(?![A-Za-z])"
@@ -161,7 +161,8 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
 def normalize(answer: str) -> str:
     r"""An answer in the form in which equal ones are equal strings.
 
-    Case, spaces, `\dfrac`, `\text`, `%`, `$` and the sign of degrees make no difference. Numbers lose thousands separators and needless zeros (`1,200.0` is `1200`).
+    Case, spaces, `\dfrac`, `\text`, `%`, `$` and the sign of degrees make no difference.
+    Numbers lose thousands separators and needless zeros (`1,200.0` is `1200`).
     """
     text = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", answer.strip())
     text = _TEXT.sub(r"\1", text)
@@ -214,17 +215,18 @@ def classify(
     Args:
         slot: The sample; a `Failure` is an `error`.
         find: Finds the answer in a text.
-        where: `answer`: after the thought; `anywhere`: in thought and answer; `continuation`: what was generated
-            after the prompt, taken whole.
+        where: `answer`: after the thought (where the model stopped of itself and left the thought open, in all that
+            it wrote); `anywhere`: in thought and answer.
         normalise: What makes equal answers equal strings; None leaves them as they stand.
     """
     if isinstance(slot, Failure) or slot.finish_reason == "error":
         return Answer("error")
-    cut = slot.completed_reasoning is False
-    text = slot.full if where != "answer" else "" if cut else slot.content
+    cut = slot.finish_reason == "length"
+    open_thought = slot.completed_reasoning is False
+    text = slot.full if where == "anywhere" or (open_thought and not cut) else "" if open_thought else slot.content
     found = find(text)
     if found is None:
-        return Answer("truncated" if slot.finish_reason == "length" or cut else "no_answer")
+        return Answer("truncated" if cut else "no_answer")
     name = normalise(found) if normalise is not None else found
     return Answer("answered", name) if name else Answer("no_answer")
 

@@ -39,8 +39,8 @@ _BOUNDARY = re.compile(
 _ABBREVIATIONS = frozenset(
     re.findall(
         r"\S+",
-        "al approx ca cf ch col cor def dept dr e.g eq eqs eqn ex fig figs gen i.e inc jr lem ltd mr mrs ms no nos op p "
-        "pp prof prop resp sec sect sr st thm viz vol vs w.l.o.g wlog w.r.t",
+        "al approx ca cf ch col cor def dept dr e.g eq eqs eqn ex fig figs gen i.e inc jr lem ltd mr mrs ms no nos op "
+        "p pp prof prop resp sec sect sr st thm viz vol vs w.l.o.g wlog w.r.t",
     )
 )
 _ENDS_SOMETIMES = frozenset({"al", "inc", "jr", "ltd", "no", "p", "sr", "st", "ex", "def", "ch", "op", "col", "gen"})

@@ -185,10 +185,10 @@ class Trace:
         """
         opened = self.dialect.open + thought
         if not isinstance(self.question, str):
-            return (*self.question, {"role": "assistant", "content": opened})
+            return [*self.question, {"role": "assistant", "content": opened}]
         if self.dialect.open.startswith("<think>"):
             return f"{self.question.removesuffix(_LINE_FEED)}\n{opened}"
-        return ({"role": "user", "content": self.question}, {"role": "assistant", "content": opened})
+        return [{"role": "user", "content": self.question}, {"role": "assistant", "content": opened}]
 
     def with_question(self, question: Prompt) -> Trace:
         """The same thought under another question (a transplant)."""
