@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from rollouts.continuation import judge
 from rollouts.engine import Call, Engine, Service, Store
-from rollouts.engine.budget import Budget
+from rollouts.engine.budget import Budget, check_priceable
 from rollouts.engine.limits import Limiters
 from rollouts.engine.scopes import park_of, scope_for
 from rollouts.exceptions import ConfigError
@@ -154,7 +154,7 @@ class Resources:
             limiter=self._limiter(settings, resolved.base_url, key),
             policy=RetryPolicy(max_retries=settings.max_retries),
             store=self.store(settings),
-            budget=self._budget(settings),
+            budget=self._budget(settings, spec),
             judge=judge,
             timeout=settings.timeout,
             max_concurrency=settings.max_concurrency,
@@ -220,9 +220,10 @@ class Resources:
         limiters: Limiters = self._once(self._limiters, identity, make)
         return limiters
 
-    def _budget(self, settings: Settings) -> Budget | None:
+    def _budget(self, settings: Settings, spec: AdapterSpec) -> Budget | None:
         if settings.max_cost is None and settings.max_total_tokens is None:
             return None
+        check_priceable(settings.max_cost, price=None, states_cost=spec.states_cost, service=spec.name)
         return Budget(max_cost=settings.max_cost, max_total_tokens=settings.max_total_tokens)
 
     def use_executor(self, wanted: Any, options: Mapping[str, Any]) -> None:

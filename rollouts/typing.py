@@ -431,6 +431,8 @@ class AdapterSpec(Spec):
     """`("vllm/",)`: a model so named chooses this adapter, and the prefix is taken off."""
     http: bool = True
     """False for an adapter with its own `send`."""
+    states_cost: bool = False
+    """True where answers state their cost in US dollars, so that `max_cost` can be kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

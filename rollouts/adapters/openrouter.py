@@ -114,5 +114,6 @@ def rollouts_register_adapters() -> list[AdapterSpec]:
             base_url=f"https://{HOST}/api/v1",
             key_variable="OPENROUTER_API_KEY",
             hosts=(HOST,),
+            states_cost=True,
         )
     ]
