@@ -2,8 +2,8 @@
 
 Python blocks of one document run from top to bottom in one namespace, as a reader would type them; `await` may
 stand at the top level, as in a notebook. OpenRouter is a server on this machine, the local model is the real one. Of
-a console block the lines behind `$` are run (all of them where none has a `$`); `pip install …` is run by `.ci/run`, in fresh environments. JSON and TOML
-blocks must parse; `text` blocks are not run.
+a console block the lines behind `$` are run (all of them where none has a `$`); `pip install …` is run by `.ci/run`,
+in fresh environments. JSON and TOML blocks must parse; `text` blocks are not run.
 """
 
 from __future__ import annotations
