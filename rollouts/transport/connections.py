@@ -27,6 +27,13 @@ _CONNECT = 30.0
 """Seconds for one address to accept a connection, before the next is tried."""
 _TRUSTED = 1.0
 """Seconds for which a connection just used is taken to be alive without asking the kernel."""
+# A model may think for many minutes without a byte: probes keep routers from forgetting the connection, and find out
+# when the other side is gone.
+_KEEP_ALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
+    (socket.IPPROTO_TCP, getattr(socket, name), value)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4))
+    if hasattr(socket, name)
+]
 
 
 class _Watched:
@@ -44,8 +51,7 @@ class _Watched:
         for family, kind, protocol, _, address in self.resolver.addresses(self._dns_host, self.port, self.attempt):
             sock = socket.socket(family, kind, protocol)
             try:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                for option in self.socket_options or ():
+                for option in (*_KEEP_ALIVE, *(self.socket_options or ())):
                     sock.setsockopt(*option)
                 self._watch(sock)
                 sock.settimeout(_CONNECT)

@@ -223,6 +223,8 @@ class HttpTransport:
         with self._lock:
             if self._connections is None:
                 self._connections = connections.Connections(self._environment, self._resolver)
+                # A transport that is forgotten, not closed, leaves no open socket either.
+                weakref.finalize(self, self._connections.clear)
         route = self._connections.route(prepared.url)
         with_body = prepared.method != "GET"
         head = connections.render_head(prepared.method, prepared.url, prepared._headers, route, with_body)

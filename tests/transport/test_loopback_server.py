@@ -51,14 +51,14 @@ def test_default_answer_echoes_the_seed_and_the_connection_is_kept():
 
 
 def test_completions_and_other_routes():
-    with LoopbackServer(routes={"/models": lambda request: Reply(json={"data": []})}) as server:
-        with connect(server) as connection:
-            _, body = ask(connection, 1, "/v1/completions")
-            assert json.loads(body)["choices"][0]["text"].startswith("Sample 1: ")
-            connection.request("GET", "/api/v1/models")
-            assert json.loads(connection.getresponse().read()) == {"data": []}
-            connection.request("GET", "/api/v1/nothing")
-            assert connection.getresponse().status == 404
+    routes = {"/models": lambda request: Reply(json={"data": []})}
+    with LoopbackServer(routes=routes) as server, connect(server) as connection:
+        _, body = ask(connection, 1, "/v1/completions")
+        assert json.loads(body)["choices"][0]["text"].startswith("Sample 1: ")
+        connection.request("GET", "/api/v1/models")
+        assert json.loads(connection.getresponse().read()) == {"data": []}
+        connection.request("GET", "/api/v1/nothing")
+        assert connection.getresponse().status == 404
 
 
 def test_held_answers_arrive_after_release_and_six_hundred_connections_are_held():
@@ -96,9 +96,9 @@ def test_wait_for_tells_how_many_came():
     ],
 )
 def test_faults_reach_the_client(reply, error):
-    with LoopbackServer(lambda request: reply) as server, connect(server, timeout=0.2) as connection:
-        with pytest.raises(error):
-            ask(connection)
+    server = LoopbackServer(lambda request: reply)
+    with server, connect(server, timeout=0.2) as connection, pytest.raises(error):
+        ask(connection)
 
 
 def test_encodings_and_padding():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gc
 import json
 import pickle
 import subprocess
@@ -153,9 +154,8 @@ def test_a_body_beyond_the_bound_is_refused_however_it_is_packed(make_transport)
     transport = make_transport(max_body=10_000)
     big = {"a": "b" * 50_000}
     for reply in (Reply(json=big), Reply(json=big, chunked=True), Reply(json=big, gzip=True), Reply(endless=True)):
-        with LoopbackServer(lambda request, reply=reply: reply) as server:
-            with pytest.raises(TransportError, match="10000"):
-                transport.post(transport.prepare(chat(server), {}, None), body(), timeout=10)
+        with LoopbackServer(lambda request, reply=reply: reply) as server, pytest.raises(TransportError, match="10000"):
+            transport.post(transport.prepare(chat(server), {}, None), body(), timeout=10)
 
 
 def test_bytes_left_over_never_reach_the_next_sample(transport):
@@ -284,6 +284,17 @@ def test_close_frees_threads_and_sockets_may_be_repeated_and_refuses_posts(auth)
         with pytest.raises(TransportError, match="closed"):
             transport.post(prepared, body(), timeout=10)
         assert len(server.requests) == 1
+
+
+def test_a_forgotten_transport_leaves_no_socket_open():
+    with LoopbackServer() as server:
+        transport = HttpTransport(max_connections=4)
+        for _ in range(2):
+            transport.post(transport.prepare(chat(server), {}, None), body(), timeout=10)
+        connection = server.requests[0].connection
+        del transport
+        gc.collect()  # an open socket would be a ResourceWarning, which is an error here
+        assert connection == 1
 
 
 def test_nothing_is_sent_once_the_run_is_stopped(transport):
