@@ -1,28 +1,26 @@
 """The cache `sql`: all answers in one SQLite file, `rollouts.sqlite`. Fast to read, for one machine.
 
-The request is kept once and each sample in a row of its own. Text of an answer has columns, so that it need not be
-taken out of JSON; the raw body lies in another table and is read when somebody asks for it. Threads that store at the
-same time share one transaction: the first writes what all have brought. The first answer to a sample stays.
+The request is kept once and each sample in a row of its own (`sql_rows`); the raw body lies in another table and is
+read when somebody asks for it. Threads that store at the same time share one transaction: the first writes what all
+have brought. The first answer to a sample stays.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import sqlite3
 import threading
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
 
 from rollouts.caches.sql_database import Database
+from rollouts.caches.sql_rows import LARGEST, Row, insert, marks, read_row, select
 from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
 from rollouts.hookspecs import hookimpl
 from rollouts.identity import SampleKey, SampleRequest
 from rollouts.results import Response
-from rollouts.results.codec import dump_json, from_record, raw_body, to_record
+from rollouts.results.codec import dump_json
 from rollouts.typing import CacheOptions, Spec
 
 FILE_NAME = "rollouts.sqlite"
@@ -30,9 +28,6 @@ FILE_NAME = "rollouts.sqlite"
 _CHUNK = 1024  # keys in one read
 _MOST_RANGES = 200  # runs of numbers in one SELECT; three parameters each, SQLite before 3.32 takes 999
 _MOST_REMEMBERED = 10_000
-_LARGEST = 2**63 - 1
-_COLUMNS = "s.request, s.number, s.content, s.reasoning, s.record, s.has_raw"
-_decode = json.JSONDecoder().decode
 
 
 @hookimpl
@@ -52,54 +47,15 @@ def make(options: CacheOptions) -> SqlCache:
     return SqlCache(os.fspath(options.cache_dir))
 
 
-class _Row(NamedTuple):
-    """One sample, ready to be written."""
-
-    request: SampleRequest
-    number: int
-    content: str | None
-    reasoning: str | None
-    record: str
-    raw: bytes | None
-
-
 class _Batch:
     """What one call stores: done when somebody's transaction has taken it."""
 
     __slots__ = ("done", "error", "rows")
 
-    def __init__(self, rows: list[_Row]) -> None:
+    def __init__(self, rows: list[Row]) -> None:
         self.rows = rows
         self.done = False
         self.error: BaseException | None = None
-
-
-class StoredRaw:
-    """Reads a stored answer's raw body again, from its row."""
-
-    __slots__ = ("number", "path", "request")
-
-    def __init__(self, path: str, request: int, number: int) -> None:
-        self.path = path
-        self.request = request
-        self.number = number
-
-    def __call__(self) -> bytes:
-        """The body.
-
-        Raises:
-            CacheError: The database or the row is gone.
-        """
-        database = Database(self.path)
-        try:
-            with database.reading() as connection:
-                query = "SELECT body FROM raws WHERE request = ? AND number = ?"
-                row = connection and connection.execute(query, (self.request, self.number)).fetchone()
-        finally:
-            database.close()
-        if not row:
-            raise CacheError(f"The raw answer of sample {self.number} is no longer in {self.path}.")
-        return bytes(row[0])
 
 
 class SqlCache:
@@ -147,7 +103,7 @@ class SqlCache:
         Raises:
             CacheError: The database cannot be written.
         """
-        batch = _Batch([_row(key, response) for key, response in pairs])
+        batch = _Batch([Row(key, response) for key, response in pairs])
         with self._waiting_lock:
             self._waiting.append(batch)
         with self._database.write_lock:
@@ -169,24 +125,18 @@ class SqlCache:
     ) -> list[tuple[SampleKey, Response]]:
         found = self._find_requests(connection, asked)
         ranges = [(row, *span) for row, request in found.items() for span in _spans(asked[request])]
-        contexts = {row: request.context for row, request in found.items()}
-        hits = []
+        keys = {row: asked[request] for row, request in found.items()}
+        contexts = {row: (request.context["prefill"], request.context["injected"]) for row, request in found.items()}
         path = self._database.path
+        hits = []
         for start in range(0, len(ranges), _MOST_RANGES):
-            for row, number, content, reasoning, text, has_raw in _select(
-                connection, ranges[start : start + _MOST_RANGES]
-            ):
-                key = asked[found[row]][number]
-                try:
-                    record = _decode(text)
-                    if content is not None:
-                        record["content"] = content
-                    if reasoning is not None:
-                        record["reasoning"] = reasoning
-                    raw = StoredRaw(path, row, number) if has_raw else None
-                    hits.append((key, from_record(record, seed=number, raw=raw, **contexts[row])))
-                except (ValueError, KeyError, TypeError, RecursionError):
+            for row in select(connection, ranges[start : start + _MOST_RANGES]):
+                key = keys[row[0]][row[1]]
+                response = read_row(row, path, *contexts[row[0]])
+                if response is None:
                     self._tell_damaged(key)
+                else:
+                    hits.append((key, response))
         return hits
 
     def _find_requests(
@@ -198,7 +148,7 @@ class SqlCache:
         names = list(by_fingerprint)
         for start in range(0, len(names), _MOST_RANGES):
             some = names[start : start + _MOST_RANGES]
-            query = f"SELECT id, fingerprint, document FROM requests WHERE fingerprint IN ({_marks('?', some)})"
+            query = f"SELECT id, fingerprint, document FROM requests WHERE fingerprint IN ({marks('?', some)})"
             for row, fingerprint, document in connection.execute(query, some):
                 request = by_fingerprint[fingerprint]
                 if document == request.canonical:
@@ -227,7 +177,7 @@ class SqlCache:
                     for row in batch.rows:
                         if row.request not in rows:
                             rows[row.request] = _request_row(connection, row.request)
-                        _insert(connection, rows[row.request], row)
+                        insert(connection, rows[row.request], row)
         except BaseException as caught:
             error = caught
             if not isinstance(caught, Exception):
@@ -236,27 +186,6 @@ class SqlCache:
             for batch in batches:
                 batch.done = True
                 batch.error = error
-
-
-def _row(key: SampleKey, response: Response) -> _Row:
-    request, number = key
-    if abs(number) > _LARGEST:
-        raise CacheError(f"Sample number {number} is too large for SQLite: give a seed below 2**63.")
-    record = to_record(response)
-    columns: dict[str, str | None] = {"content": None, "reasoning": None}
-    for name in columns:
-        if isinstance(text := record.get(name), str) and _is_utf8(text):
-            columns[name] = text
-            del record[name]
-    return _Row(request, number, columns["content"], columns["reasoning"], dump_json(record), raw_body(response))
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # lone surrogates: they stay in the record, as ASCII escapes
-        return False
-    return True
 
 
 def _request_row(connection: sqlite3.Connection, request: SampleRequest) -> int:
@@ -274,43 +203,14 @@ def _request_row(connection: sqlite3.Connection, request: SampleRequest) -> int:
         request.canonical,
         dump_json(request.context),
     )
-    cursor = connection.execute(f"INSERT INTO requests VALUES (NULL, {_marks('?', values)})", values)
+    cursor = connection.execute(f"INSERT INTO requests VALUES (NULL, {marks('?', values)})", values)
     return int(cursor.lastrowid or 0)
-
-
-def _insert(connection: sqlite3.Connection, request: int, row: _Row) -> None:
-    values = (request, row.number, row.content, row.reasoning, row.record, row.raw is not None, time.time())
-    insert = "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-    if not connection.execute(insert, values).rowcount:
-        if not _is_damaged(connection, request, row.number):
-            return
-        where = "WHERE request = ? AND number = ?"
-        same = (request, row.number)
-        connection.execute(f"INSERT INTO damaged SELECT *, ? FROM samples {where}", (time.time(), *same))
-        connection.execute(f"DELETE FROM samples {where}", same)
-        connection.execute(f"DELETE FROM raws {where}", same)
-        connection.execute(insert, values)
-    if row.raw is not None:
-        connection.execute("INSERT OR REPLACE INTO raws VALUES (?, ?, ?)", (request, row.number, row.raw))
-
-
-def _is_damaged(connection: sqlite3.Connection, request: int, number: int) -> bool:
-    for _, _, content, _, text, _ in _select(connection, [(request, number, number)]):
-        try:
-            record = _decode(text)
-            if content is not None:
-                record["content"] = content
-            from_record(record, seed=number, prefill=None, injected=None)
-            return False
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return True
-    return False
 
 
 def _spans(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
     """The runs of successive numbers, first and last of each."""
     first = last = None
-    for number in sorted(n for n in numbers if abs(n) <= _LARGEST):
+    for number in sorted(n for n in numbers if abs(n) <= LARGEST):
         if first is None or last is None:
             first = number
         elif number != last + 1:
@@ -319,34 +219,3 @@ def _spans(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
         last = number
     if first is not None and last is not None:
         yield first, last
-
-
-def _select(connection: sqlite3.Connection, ranges: list[tuple[int, int, int]]) -> list[Any]:
-    """The rows of all the ranges (request, first number, last number), in one query."""
-    query = (
-        f"WITH asked (request, first, last) AS (VALUES {_marks('(?, ?, ?)', ranges)}) SELECT {_COLUMNS} FROM asked "
-        f"CROSS JOIN samples AS s ON s.request = asked.request AND s.number BETWEEN asked.first AND asked.last"
-    )
-    values = list(itertools.chain.from_iterable(ranges))
-    try:
-        return connection.execute(query, values).fetchall()
-    except sqlite3.OperationalError as error:
-        if "decode" not in str(error):
-            raise
-    # Some text is not UTF-8. Read again, with what is damaged marked as such.
-    connection.text_factory = _text_or_none
-    try:
-        return connection.execute(query, values).fetchall()
-    finally:
-        connection.text_factory = str
-
-
-def _text_or_none(data: bytes) -> str | bytes:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data
-
-
-def _marks(mark: str, values: Sequence[Any]) -> str:
-    return ", ".join([mark] * len(values))

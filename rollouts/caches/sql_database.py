@@ -44,7 +44,10 @@ CREATE TABLE samples (
     number INTEGER NOT NULL,
     content TEXT,
     reasoning TEXT,
-    record TEXT NOT NULL,
+    finish_reason, native_finish_reason, completed_reasoning, provider, model, response_id, created, reasoning_kind,
+    continued, latency, attempts, received,
+    prompt_tokens, completion_tokens, total_tokens, reasoning_tokens, cached_tokens, cost,
+    rest TEXT,
     has_raw INTEGER NOT NULL,
     stored REAL NOT NULL,
     UNIQUE (request, number)
@@ -55,7 +58,7 @@ CREATE TABLE raws (
     body BLOB NOT NULL,
     UNIQUE (request, number)
 );
-CREATE TABLE damaged (request, number, content, reasoning, record, has_raw, stored, moved REAL NOT NULL);
+CREATE TABLE damaged AS SELECT *, stored AS moved FROM samples WHERE 0;
 """
 
 # Connections of the parent process after a fork. SQLite forbids to use or close them in the child.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import field, fields, make_dataclass
+from dataclasses import MISSING, field, fields, make_dataclass
 from typing import Any, cast
 
 from rollouts.results.response import USAGE_FIELDS, RawSource, Response, Usage
@@ -21,18 +21,36 @@ _NOT_STORED = frozenset(
 )
 STORED_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Response) if f.name not in _NOT_STORED)
 _STORED = frozenset(STORED_FIELDS)
-_USAGE = frozenset(USAGE_FIELDS)
 _DEFAULTS: dict[str, Any] = {f.name: f.default for f in fields(Response)}
-_NO_USAGE = Usage()
+NO_USAGE = Usage()
 
-# A frozen dataclass pays one `object.__setattr__` for each field, which is most of the cost of reading a stored sample.
-# The draft has the same slots and is not frozen: it is filled three times as fast and then becomes a `Response`.
-_Draft: Any = make_dataclass(
-    "_Draft",
-    [("content", Any), *((f.name, Any, field(default=f.default)) for f in fields(Response) if f.name != "content")],
-    slots=True,
-    eq=False,
-)
+
+def _draft_of(cls: Any) -> Any:
+    """A class with the slots of `cls` that is not frozen.
+
+    A frozen dataclass pays one `object.__setattr__` for each field, which is most of the cost of reading a stored
+    sample. A draft is filled three times as fast, and then becomes what it is a draft of.
+    """
+    shape = [(f.name, Any) if f.default is MISSING else (f.name, Any, field(default=f.default)) for f in fields(cls)]
+    return make_dataclass(f"_{cls.__name__}Draft", shape, slots=True, eq=False)
+
+
+ResponseDraft: Any = _draft_of(Response)
+"""Takes what `Response` takes; `finished(draft)` is the response."""
+_UsageDraft: Any = _draft_of(Usage)
+
+
+def finished(draft: Any) -> Response:
+    """The response that a `ResponseDraft` has become."""
+    draft.__class__ = Response
+    return cast(Response, draft)
+
+
+def usage_of(*values: Any) -> Usage:
+    """The usage with these values, in the order of `USAGE_FIELDS`."""
+    draft = _UsageDraft(*values)
+    draft.__class__ = Usage
+    return cast(Usage, draft)
 
 
 def to_record(response: Response) -> dict[str, Any]:
@@ -71,26 +89,24 @@ def from_record(
         raise TypeError(f"content is {type(known['content']).__name__}, not str")
     if not isinstance(known.get("reasoning"), str | None):
         raise TypeError(f"reasoning is {type(known['reasoning']).__name__}, not str")
-    draft = _Draft(
-        **known,
-        usage=_usage(usage) if usage else _NO_USAGE,
-        seed=seed,
-        prefill=prefill,
-        injected=injected,
-        raw_source=raw,
-        origin=origin,
-        cached=True,
+    return finished(
+        ResponseDraft(
+            **known,
+            usage=_usage(usage) if usage else NO_USAGE,
+            seed=seed,
+            prefill=prefill,
+            injected=injected,
+            raw_source=raw,
+            origin=origin,
+            cached=True,
+        )
     )
-    draft.__class__ = Response
-    return cast(Response, draft)
 
 
 def _usage(record: Any) -> Usage:
     if not isinstance(record, dict):
         raise TypeError(f"usage is {type(record).__name__}, not an object")
-    if record.keys() <= _USAGE:
-        return Usage(**record)
-    return Usage(**{name: value for name, value in record.items() if name in _USAGE})
+    return usage_of(*map(record.get, USAGE_FIELDS))
 
 
 def dump_json(value: Any) -> str:
