@@ -41,6 +41,8 @@ DEFAULT_PLUGINS: dict[str, str] = {
 """The core's own plugins, in order: the entry points of its pyproject (a test holds the two equal). Used where the
 core has no metadata of its own version: copied into another project, in a zip, run from a checkout."""
 
+_ORDER = {name: place for place, name in enumerate(DEFAULT_PLUGINS)}
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -111,7 +113,9 @@ def _scan() -> tuple[tuple[Found, ...], tuple[Found, ...]]:
         seen.add(normalised(name))
         if normalised(name) == CORE:
             if version == rollouts.__version__:
-                own = tuple(Found(n, t, name, version, default=True) for n, t in _entries(text))
+                # Installers write entry points in an order of their own.
+                ours = sorted(_entries(text), key=lambda entry: _ORDER.get(entry[0], len(_ORDER)))
+                own = tuple(Found(n, t, name, version, default=True) for n, t in ours)
             continue
         problem = unmet(requires, rollouts.__version__)
         others += [Found(n, t, name, version, problem=problem) for n, t in _entries(text)]

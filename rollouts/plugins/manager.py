@@ -63,7 +63,6 @@ class PluginManager:
         self._plugins: list[Plugin] = []
         self._claims: dict[str, dict[str, list[tuple[Spec, Plugin]]]] = {}
         self._observers: dict[str, tuple[tuple[Plugin, Callable[[Any], object]], ...]] = {}
-        self._complained: set[str] = set()
 
     # ── Things by name ──────────────────────────────────────────────────────────────────────────────────
 
@@ -138,15 +137,10 @@ class PluginManager:
     def report(self) -> list[PluginInfo]:
         """Every plugin with its state, after asking each for all it offers. Never raises for a broken one."""
         with self._lock:
-            self._load()
+            self._load(None)
             for kind in KINDS:
                 self._collect(kind)
             return [self._info(plugin) for plugin in self._plugins]
-
-    def broken(self) -> list[Plugin]:
-        """Plugins that failed so far."""
-        with self._lock:
-            return [plugin for plugin in self._plugins if plugin.error is not None]
 
     # ── Inside ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -161,39 +155,36 @@ class PluginManager:
 
     def _of_kind(self, kind: str) -> dict[str, list[tuple[Spec, Plugin]]]:
         with self._lock:
-            self._load()
+            self._load(kind)
             claims = self._collect(kind)
             self._refuse_if_strict()
             return claims
 
-    def _load(self) -> None:
-        if self._pluggy is not None:
-            return
-        self._pluggy = pluggy.PluginManager("rollouts")
-        self._pluggy.add_hookspecs(hookspecs)
-        for found in installed():
-            plugin = Plugin(found.name, found, disabled_by=switched_off(found, self._environ))
-            self._plugins.append(plugin)
-            if plugin.disabled_by is None:
-                self._register(plugin, found.load)
-        for given in self._given:
-            plugin = Plugin(getattr(given, "__name__", type(given).__name__))
-            self._plugins.append(plugin)
-            self._register(plugin, lambda given=given: given)  # type: ignore[misc]
+    def _load(self, kind: str | None) -> None:
+        """Load what may offer a kind (`None`: everything). The names of our own entry points begin with their kind."""
+        if self._pluggy is None:
+            self._pluggy = pluggy.PluginManager("rollouts")
+            self._pluggy.add_hookspecs(hookspecs)
+            self._plugins = [Plugin(f.name, f, disabled_by=switched_off(f, self._environ)) for f in installed()]
+            self._plugins += [Plugin(_name_of(given), given=given) for given in self._given]
+        for plugin in self._plugins:
+            if not plugin.tried and plugin.disabled_by is None and (kind is None or plugin.may_offer(kind, KINDS)):
+                plugin.tried = True
+                self._register(plugin)
 
-    def _register(self, plugin: Plugin, load: Callable[[], Any]) -> None:
+    def _register(self, plugin: Plugin) -> None:
         assert self._pluggy is not None
         if plugin.found is not None and plugin.found.problem is not None:
             self._break(plugin, PluginError(plugin.found.problem))
             return
         try:
-            loaded = load()
+            loaded = plugin.given if plugin.found is None else plugin.found.load()
             if any(other.object is loaded for other in self._plugins):
                 plugin.hints.append("is registered already under another name")
                 return
             plugin.object = loaded
             plugin.hints += doubts(plugin.object, HOOKS)
-            self._pluggy.register(plugin.object, name=f"{len(self._plugins)}:{plugin.name}")
+            self._pluggy.register(plugin.object, name=f"{self._plugins.index(plugin)}:{plugin.name}")
         except (Exception, SystemExit) as error:  # a module may call sys.exit; that is no reason to end
             self._roll_back(plugin.object)
             self._break(plugin, error)
@@ -234,30 +225,31 @@ class PluginManager:
         return claims
 
     def _implementations(self, hook: str) -> list[tuple[Plugin, pluggy.HookImpl]]:
-        """Implementations in order of registration (pluggy's own order is the reverse)."""
+        """Implementations in the order of the plugins (pluggy's own is the reverse of loading)."""
         assert self._pluggy is not None
-        plugins = {id(plugin.object): plugin for plugin in self._plugins if plugin.object is not None}
+        places = {id(plugin.object): i for i, plugin in enumerate(self._plugins) if plugin.object is not None}
         found = [
-            impl for impl in getattr(self._pluggy.hook, hook).get_hookimpls() if not (impl.wrapper or impl.hookwrapper)
+            (not impl.tryfirst, bool(impl.trylast), places[id(impl.plugin)], impl)
+            for impl in getattr(self._pluggy.hook, hook).get_hookimpls()
+            if not (impl.wrapper or impl.hookwrapper)
         ]
-        found.sort(key=lambda impl: (not impl.tryfirst) + impl.trylast)  # stable
-        return [(plugins[id(impl.plugin)], impl) for impl in found]
+        found.sort(key=lambda entry: entry[:3])
+        return [(self._plugins[place], impl) for _, _, place, impl in found]
 
     def _find_observers(self, hook: str) -> tuple[tuple[Plugin, Callable[[Any], object]], ...]:
         if hook not in EVENTS:
             raise ValueError(f"{hook!r} is no event hook")
         with self._lock:
-            self._load()
+            self._load("events")
             self._observers[hook] = tuple((plugin, _observer(impl)) for plugin, impl in self._implementations(hook))
             self._refuse_if_strict()
             return self._observers[hook]
 
     def _complain(self, plugin: Plugin, what: str, error: BaseException) -> None:
         with self._lock:
-            if plugin.name in self._complained:
+            if plugin.complaint is not None:
                 return
-            self._complained.add(plugin.name)
-            plugin.hints.append(what)
+            plugin.complaint = what
         logger.warning("plugin %s %s (said once)", plugin.label, what, exc_info=error)
 
     def _info(self, plugin: Plugin) -> PluginInfo:
@@ -266,7 +258,7 @@ class PluginManager:
         )
         kinds = [kind for kind, specs in plugin.offers.items() if specs] + ["events"] * observes
         offers = tuple(f"{kind}:{spec.name}" for kind, specs in plugin.offers.items() for spec in specs)
-        hints = list(plugin.hints)
+        hints = [*plugin.hints, *([plugin.complaint] if plugin.complaint else [])]
         for kind, specs in plugin.offers.items():
             hints += [
                 messages.claimed_twice(kind, spec.name, [owner.label for _, owner in self._claims[kind][spec.name]])
@@ -289,6 +281,10 @@ class PluginManager:
             traceback=None if error is None else "".join(traceback.format_exception(error)),
             hints=tuple(hints),
         )
+
+
+def _name_of(given: Any) -> str:
+    return str(getattr(given, "__name__", type(given).__name__))
 
 
 def _winner(claims: list[tuple[Spec, Plugin]]) -> tuple[Spec, Plugin] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,17 +34,32 @@ class PluginInfo:
     hints: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Plugin:
     """What the manager knows of one plugin. Changed under the manager's lock only."""
 
     name: str
     found: Found | None = None
+    given: Any = None
+    """The object given to the client; None for an installed plugin."""
     object: Any = None
+    """What is registered; None before it is loaded and where that failed."""
+    tried: bool = False
+    """True once loading was tried."""
     disabled_by: str | None = None
     error: BaseException | None = None
     hints: list[str] = field(default_factory=list)
+    complaint: str | None = None
+    """What an observer of it raised first; no reason to leave it out."""
     offers: dict[str, list[Spec]] = field(default_factory=dict)
+
+    def may_offer(self, kind: str, kinds: Iterable[str]) -> bool:
+        """Whether it must be loaded to know all things of a kind (or `events`)."""
+        if self.found is None or not self.found.default:
+            return True
+        prefixes = {known: known.replace("_", "-") + "-" for known in kinds}
+        own = {known for known, prefix in prefixes.items() if self.name.startswith(prefix)}
+        return not own or kind in own
 
     @property
     def label(self) -> str:

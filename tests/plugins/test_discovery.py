@@ -91,6 +91,21 @@ def test_an_installed_plugin_is_found_and_named_with_its_distribution(tmp_path):
     assert out == ["rollouts-memcache", "2.5", "ok", ["cache"], ["cache:memcache"], "a cache"]
 
 
+def test_only_those_defaults_are_imported_that_may_offer_the_kind(tmp_path):
+    code = """
+    manager.has_observers("rollouts_on_sample")
+    seen = [sorted(m for m in sys.modules if m.startswith(("rollouts.caches.", "rollouts.adapters.")))]
+    manager.spec("cache", "json")
+    seen += ["rollouts.caches.json_files" in sys.modules, "rollouts.adapters.openrouter" in sys.modules]
+    manager.spec("limiter", "adaptive")
+    names = [p.name for p in manager.report() if p.default]
+    print(json.dumps([seen, names]))
+    """
+    from rollouts.plugins import DEFAULT_PLUGINS
+
+    assert run(tmp_path, code, ROLLOUTS_PLUGIN_AUTOLOAD="0") == [[[], True, False], list(DEFAULT_PLUGINS)]
+
+
 def test_nothing_is_imported_before_a_kind_is_looked_up(tmp_path):
     module = cache(tmp_path, "rollouts-memcache")
     out = run(

@@ -270,6 +270,13 @@ def test_every_hook_is_known_to_the_manager():
     assert set(EVENTS) <= HOOKS
 
 
+@pytest.mark.parametrize(("name", "target"), DEFAULT_PLUGINS.items())
+def test_a_default_offers_the_kind_that_its_name_begins_with_and_observes_nothing(name, target):
+    info = next(plugin for plugin in manager().report() if plugin.name == name)
+    assert len(info.kinds) == 1
+    assert name.startswith(info.kinds[0].replace("_", "-") + "-")
+
+
 @pytest.mark.parametrize("target", DEFAULT_PLUGINS.values())
 def test_our_own_implementations_give_no_argument_a_default(target):
     functions = [f for f in vars(importlib.import_module(target)).values() if hasattr(f, "rollouts_impl")]
