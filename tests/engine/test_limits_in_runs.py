@@ -1,0 +1,98 @@
+"""Limits and budgets as a user meets them: the client, a real server, and the server's own record of what came."""
+
+from bisect import bisect_left
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import rollouts
+from rollouts.exceptions import BudgetExceeded, ConfigError, RateLimitError, RolloutsWarning
+from rollouts.testing import LoopbackServer, Reply, chat_reply
+
+
+@pytest.fixture
+def server():
+    with LoopbackServer() as running:
+        yield running
+
+
+def client_of(server, **settings):
+    settings = {"api_key": "test-key", "use_cache": False, "progress_bar": False, **settings}
+    return rollouts.RolloutsClient("test/model", base_url=server.url, **{"adapter": "openrouter", **settings})
+
+
+def costing(dollars):
+    usage = {"prompt_tokens": 10, "completion_tokens": 90, "total_tokens": 100, "cost": dollars}
+    return lambda request: Reply(json=chat_reply(usage=usage))
+
+
+def test_a_budget_in_dollars_stops_admitting_and_the_partial_result_is_carried(server):
+    server.reply = costing(0.01)
+    with client_of(server, max_cost=0.1) as client, pytest.raises(BudgetExceeded, match=r"max_cost=\$0\.1") as raised:
+        client.generate("2 + 2?", n_samples=50)
+    assert len(server.requests) == 10
+    assert len(raised.value.rollouts) == 10
+    assert {failure.kind for failure in raised.value.rollouts.failures} == {"not_sent"}
+
+
+def test_a_budget_in_tokens_holds_for_a_service_that_states_no_cost(server):
+    usage = {"prompt_tokens": 10, "completion_tokens": 90, "total_tokens": 100}
+    server.reply = lambda request: Reply(json=chat_reply(usage=usage))
+    with (
+        client_of(server, adapter="openai-compatible", max_total_tokens=2000, max_tokens=90) as client,
+        pytest.raises(BudgetExceeded, match="max_total_tokens"),
+    ):
+        client.generate("2 + 2?", n_samples=100)
+    assert 10 <= len(server.requests) <= 20
+
+
+def test_a_budget_that_nobody_can_keep_is_refused_before_anything_is_sent(server):
+    with (
+        client_of(server, adapter="openai-compatible", max_cost=1.0) as client,
+        pytest.raises(ConfigError, match="max_total_tokens"),
+    ):
+        client.generate("2 + 2?")
+    assert server.requests == []
+
+
+def test_a_refusal_of_one_request_parks_every_worker_of_the_key(server):
+    def reply(request):
+        if len(server.requests) == 1:
+            return Reply(
+                status=429, json={"error": {"code": 429, "message": "slow down"}}, headers={"Retry-After": "1"}
+            )
+        return Reply(json=chat_reply(), delay=0.3)  # the other worker is free only after the refusal came
+
+    server.reply = reply
+    with client_of(server, max_concurrency=2) as client:
+        client.generate("2 + 2?", n_samples=5)
+    refused, beside, *later = (request.received for request in server.requests)
+    assert len(later) == 4
+    assert min(later) - refused >= 1
+    assert beside - refused < 1
+
+
+def test_a_storm_of_refusals_ends_as_an_error_and_not_as_a_hang(server):
+    server.reply = lambda request: Reply(
+        status=429, json={"error": {"code": 429, "message": "slow down"}}, headers={"Retry-After": "0"}
+    )
+    with client_of(server, max_retries=1, max_concurrency=4, on_error="keep") as client, pytest.warns(RolloutsWarning):
+        result = client.generate("2 + 2?", n_samples=4)
+    assert [type(failure.error) for failure in result.failures] == [RateLimitError] * 4
+
+
+@pytest.mark.slow
+def test_no_window_of_sixty_seconds_sees_more_than_r_requests_with_two_clients_and_a_burst_after_idling(server):
+    r = 120
+    with (
+        client_of(server, requests_per_minute=r, max_concurrency=8) as one,
+        client_of(server, requests_per_minute=r, max_concurrency=8) as other,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        one.generate("idle after this", n_samples=3)
+        for _ in range(2):  # the second pair begins with whatever the first left
+            list(pool.map(lambda client: client.generate("2 + 2?", n_samples=32), (one, other)))
+    starts = sorted(request.received for request in server.requests)
+    assert len(starts) == 3 + 4 * 32
+    assert starts[-1] - starts[0] > 60
+    assert max(i + 1 - bisect_left(starts, end - 60) for i, end in enumerate(starts)) <= r
