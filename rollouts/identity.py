@@ -31,9 +31,7 @@ def canonical(value: Any) -> str:
     Raises:
         ConfigError: NaN, an infinity, a key that is not a string, or a value that JSON has not.
     """
-    return json.dumps(
-        _normal(value, "$"), ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":")
-    )
+    return json.dumps(_normal(value, "$"), ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
 
 def _normal(value: Any, path: str) -> Any:
@@ -65,7 +63,7 @@ class SampleRequest:
         service: Who answers: `openrouter`, the SHA-256 of local weights, or a base URL without user and query.
         model: The exact model name.
         wire: What is sent.
-        document: The identity document as a JSON object.
+        document: The identity document as a JSON object, whole numbers as integers.
         canonical: The same as canonical JSON.
         fingerprint: SHA-256 of `canonical`, 64 hexadecimal digits.
         prompt_digest: SHA-256 of the prompt alone, 64 hexadecimal digits.
@@ -100,21 +98,24 @@ class SampleRequest:
         self.prompt = prompt
         # Header names carry no case (RFC 9110 section 5.1), so their case is no difference.
         headers = {name.lower(): value for name, value in (extra_headers or {}).items()}
-        self.document: dict[str, Any] = {
+        document = {
             "identity": IDENTITY_VERSION,
             "adapter": adapter,
             "service": service,
             "endpoint": wire.endpoint,
             "model": model,
             "headers": headers,
-            "body": dict(wire.body),
+            "body": wire.body,
         }
-        self.canonical = canonical(self.document)
+        # A copy, in its normal form: the caller may go on to change the messages that it gave.
+        self.document: dict[str, Any] = _normal(document, "$")
+        self.canonical = _dump(self.document)
         self.fingerprint = _digest(self.canonical)
-        asked = {name: wire.body[name] for name in PROMPT_FIELDS if name in wire.body}
-        others = {name: value for name, value in wire.body.items() if name not in PROMPT_FIELDS}
-        self.prompt_digest = _digest(canonical(asked))
-        self.parameters_digest = _digest(canonical({**self.document, "body": others}))
+        body = self.document["body"]
+        asked = {name: body[name] for name in PROMPT_FIELDS if name in body}
+        others = {name: value for name, value in body.items() if name not in PROMPT_FIELDS}
+        self.prompt_digest = _digest(_dump(asked))
+        self.parameters_digest = _digest(_dump({**self.document, "body": others}))
 
     @property
     def context(self) -> dict[str, Any]:
