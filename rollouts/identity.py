@@ -31,7 +31,11 @@ def canonical(value: Any) -> str:
     Raises:
         ConfigError: NaN, an infinity, a key that is not a string, or a value that JSON has not.
     """
-    return json.dumps(_normal(value, "$"), ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":"))
+    return _dump(_normal(value, "$"))
+
+
+def _dump(normal: Any) -> str:
+    return json.dumps(normal, ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
 
 def _normal(value: Any, path: str) -> Any:
