@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import textwrap
 from collections.abc import Sequence
 
-from rollouts.plugins import PluginInfo, plugin_manager
+from rollouts.plugins import PluginInfo, PluginManager, plugin_manager
+from rollouts.plugins.discovery import installed, switched_off
+from rollouts.plugins.trial import import_trouble
 
 _EXAMPLES = """\
 examples:
   rollouts plugins              a table of all plugins
-  rollouts plugins --check      exit code 1 when one is broken or doubtful
+  rollouts plugins --check      the same with tracebacks; exit code 1 when one is broken or doubtful
   rollouts plugins --json       the same for programs, tracebacks included
 
 A broken plugin is left out and harms no other. ROLLOUTS_DISABLE_PLUGINS=a,b switches plugins off by the name of
@@ -31,13 +34,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--check", action="store_true", help="show tracebacks; exit 1 when one is broken or doubtful")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="with --check: how long the import of a plugin may take, in a process of its own (default: 30)",
+    )
     parser.add_argument("--json", action="store_true", help="write JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """List the plugins; the exit code tells what `--check` found."""
-    plugins = plugin_manager().report()
+    plugins = _checked(arguments.timeout) if arguments.check else plugin_manager().report()
     if arguments.json:
         print(json.dumps([dataclasses.asdict(plugin) for plugin in plugins], indent=2))
     else:
@@ -46,6 +56,20 @@ def run(arguments: argparse.Namespace) -> int:
             _tell_trouble(plugin, tracebacks=arguments.check)
     failed = any(plugin.state in ("broken", "doubtful") for plugin in plugins)
     return 1 if arguments.check and failed else 0
+
+
+def _checked(seconds: float) -> list[PluginInfo]:
+    """The report, after each installed plugin was imported in a child; what would hang or kill us is left out."""
+    strangers = [found for found in installed() if not found.default and not found.problem and not switched_off(found)]
+    trouble = {found.name: what for found in strangers if (what := import_trouble(found, seconds)) is not None}
+    off = ",".join([os.environ.get("ROLLOUTS_DISABLE_PLUGINS", ""), *trouble])
+    plugins = PluginManager(environ={**os.environ, "ROLLOUTS_DISABLE_PLUGINS": off}).report()
+    return [
+        dataclasses.replace(plugin, state="broken", error=trouble[plugin.name], hints=())
+        if plugin.name in trouble and plugin.state == "disabled"
+        else plugin
+        for plugin in plugins
+    ]
 
 
 def _table(plugins: Sequence[PluginInfo]) -> str:

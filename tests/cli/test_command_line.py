@@ -91,6 +91,27 @@ def test_check_fails_for_a_broken_plugin_and_shows_why(site):
     assert "not_there_at_all" in checked.stdout
 
 
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("import threading; threading.Event().wait()", "did not end within 2 s"),
+        ("import os; os._exit(9)", "ended the interpreter (exit code 9)"),
+    ],
+)
+def test_check_survives_an_import_that_hangs_or_ends_the_interpreter(site, module, said):
+    (site / "hello_command.py").write_text(module)
+    done = shell(site, "plugins", "--check", "--timeout", "2")
+    assert done.returncode == 1
+    assert said in done.stdout
+    assert "rollouts-hello" in done.stdout
+    assert "cache:json" in done.stdout
+
+
+def test_check_asks_nothing_of_a_plugin_that_is_switched_off(site):
+    (site / "hello_command.py").write_text("import os; os._exit(9)")
+    assert shell(site, "plugins", "--check", ROLLOUTS_DISABLE_PLUGINS="rollouts-hello").returncode == 0
+
+
 def test_a_plugin_brings_a_command_and_one_that_fails_harms_no_other(site):
     done = shell(site, "hello", "world")
     assert (done.returncode, done.stdout.strip()) == (7, "hello world")
