@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import inspect
 import logging
 import subprocess
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-import rollouts
 from rollouts import hookspecs
 from rollouts.exceptions import ConfigError, PluginError
 from rollouts.hookspecs import hookimpl
@@ -45,10 +45,14 @@ class Observer:
         self.act(event)
 
 
-def test_the_defaults_are_the_entry_points_of_the_project_file():
-    project = Path(rollouts.__file__).parents[1] / "pyproject.toml"
-    declared = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["entry-points"]["rollouts"]
-    assert list(declared.items()) == list(DEFAULT_PLUGINS.items())
+def test_the_defaults_are_the_entry_points_of_the_project():
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    if project.exists():
+        declared = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["entry-points"]["rollouts"]
+    else:  # tests of an installed wheel, without the sources
+        entries = importlib.metadata.distribution("rollouts").entry_points.select(group="rollouts")
+        declared = {entry.name: entry.value for entry in entries}
+    assert declared == DEFAULT_PLUGINS
 
 
 def test_every_default_is_sound():
