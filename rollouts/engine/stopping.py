@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401  (registers its own join before we register ours)
 import threading
 import weakref
 from collections.abc import Callable
@@ -84,7 +85,8 @@ def _abort_all() -> None:
 
 def _register(callback: Callable[[], None]) -> None:
     # Executors join their threads at exit, and a worker may be waiting on a socket for 20 minutes. Plain atexit
-    # functions run only after that join; this list (which concurrent.futures itself uses) runs before it.
+    # functions run only after that join; this list (which concurrent.futures itself uses, and which is called from
+    # its end: hence the import above) runs before it.
     register = getattr(threading, "_register_atexit", None)
     if register is not None:
         register(callback)
