@@ -361,8 +361,15 @@ JSON = st.recursive(
                     "text",
                     "headers",
                     "usage",
+                    "finish_reason",
+                    "retryable",
+                    "retry_after",
+                    "http_status",
+                    "type",
+                    "error_type",
+                    "raw",
+                    "detail",
                 ]
-                + ["finish_reason", "retryable", "retry_after", "http_status", "type", "error_type", "raw", "detail"]
             ),
             inner,
             max_size=5,
