@@ -28,10 +28,9 @@ Grade: TypeAlias = str | Callable[[str], bool]
 Where: TypeAlias = Literal["answer", "anywhere"]
 
 _LETTER = re.compile(
-    r"(?:answer|option|choice)\b[^A-Za-z0-9\n]{0,12}(?:is|:)?[^A-Za-z0-9\n]{0,12}([A-J])(?![A-Za-z])"
-    r"|(?:answer|option|choice) is:?\s*[^A-Za-z0-9\n]{0,8}([A-J])(?![A-Za-z])"
+    r"(?i:answer|option|choice)(?i:\s+is)?\W{0,6}([A-J])(?![A-Za-z])"
     r"|\(([A-J])\)"
-    r"|^\W{0,8}([A-J])(?:[).:,\s*]|$)"
+    r"|^\W{0,4}([A-J])(?:[).:,*]|\s*$)"
     r"|\\boxed\{(?:\\text\{)?\(?([A-J])\)?\}",
     re.MULTILINE,
 )
@@ -164,10 +163,10 @@ def normalize(answer: str) -> str:
     Case, spaces, `\dfrac`, `\text`, `%`, `$` and the sign of degrees make no difference.
     Numbers lose thousands separators and needless zeros (`1,200.0` is `1200`).
     """
-    text = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", answer.strip())
-    text = _TEXT.sub(r"\1", text)
+    text = _TEXT.sub(r"\1", answer.strip())
     for old, new in _SYNONYMS:
         text = text.replace(old, new)
+    text = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", text)
     text = _THOUSANDS.sub("", re.sub(r"\s+", "", text)).rstrip(".").lower()
     if len(text) > 1 and text[0] == "{" and _closing_brace(text, 1) == len(text) - 1:
         text = text[1:-1]
