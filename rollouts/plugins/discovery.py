@@ -25,6 +25,8 @@ CORE = "rollouts"
 DEFAULT_PLUGINS: dict[str, str] = {
     "adapter-openrouter": "rollouts.adapters.openrouter",
     "adapter-openai-compatible": "rollouts.adapters.openai_compatible",
+    "adapter-dialects": "rollouts.adapters.dialects",
+    "adapter-anthropic": "rollouts.adapters.anthropic",
     "cache-json": "rollouts.caches.json_files",
     "cache-sql": "rollouts.caches.sql",
     "cache-requests-cache": "rollouts.caches.requests_cache",
@@ -32,6 +34,8 @@ DEFAULT_PLUGINS: dict[str, str] = {
     "limiter-per-minute": "rollouts.limiters.per_minute",
     "limiter-unlimited": "rollouts.limiters.unlimited",
     "think-template-tags": "rollouts.think_templates.think_tags",
+    "think-template-harmony": "rollouts.think_templates.harmony",
+    "think-template-mistral": "rollouts.think_templates.mistral",
     "think-template-none": "rollouts.think_templates.none",
     "progress-tqdm": "rollouts.progress.tqdm_bar",
     "progress-none": "rollouts.progress.none",

@@ -15,7 +15,7 @@ from typing import Any
 import pluggy
 
 from rollouts import hookspecs
-from rollouts.exceptions import PluginError, RolloutsError
+from rollouts.exceptions import ConfigError, PluginError, RolloutsError
 from rollouts.logs import logger
 from rollouts.plugins import messages
 from rollouts.plugins.choosing import TemplateChoice, choose_adapter, choose_template
@@ -145,6 +145,8 @@ class PluginManager:
     # ── Inside ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _owner(self, kind: str, name: str) -> tuple[Spec, Plugin]:
+        if not isinstance(name, str):
+            raise ConfigError(f"A {messages.words(kind)} is looked up by its name, not by a {type(name).__name__}.")
         claims = self._of_kind(kind).get(name)
         if not claims:
             raise messages.missing(kind, name, [spec.name for spec in self.specs(kind)], self._plugins)

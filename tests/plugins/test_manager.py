@@ -182,6 +182,11 @@ def test_a_name_of_a_first_party_plugin_says_what_to_install():
         manager().adapter_for("local/smollm2-135m-instruct")
 
 
+def test_a_thing_that_is_no_name_is_refused():
+    with pytest.raises(ConfigError, match="by its name, not by a dict"):
+        manager().spec("executor", {})
+
+
 def test_the_threads_executor_runs_work():
     with manager().make("executor", "threads", ExecutorOptions(max_concurrency=2)) as executor:
         assert list(executor.map(abs, [-1, -2])) == [1, 2]
