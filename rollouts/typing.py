@@ -77,7 +77,7 @@ class WireRequest:
     """What goes over the wire for one prompt: everything except the key, the seed and the number."""
 
     url: str
-    """The full URL of the request."""
+    """The full URL of the request; empty where the adapter knows it only once it is open (its `url(request)`)."""
     endpoint: str
     """Path below the base URL (`chat/completions`); part of the identity, unlike host and port."""
     body: JsonObject
@@ -294,6 +294,7 @@ class ProviderAdapter(Protocol):
     - `classify(reply) -> Outcome | None`: the service's own signs; None leaves it to the common rules.
     - `service: str | None`: who answers, for the identity (`openrouter`); None means the base URL.
     - `open()`: called once before the first unsent sample; `close()`: when the client closes.
+    - `url(request) -> str`: where to send, asked after `open()`, for an adapter that starts its own server.
     - `send(request, number, stop) -> WireReply`: for an adapter that wants no HTTP of ours.
     - `supports_logprobs`, and what else `AdapterSpec` lets it declare.
     """
