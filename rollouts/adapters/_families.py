@@ -43,6 +43,7 @@ OPENS_THOUGHT: tuple[str, ...] = (
 )
 """Models whose own chat template ends the prompt with the opening tag, so that a second one must not be sent."""
 
+_NEW_CLAUDES = ("fable", "mythos")
 _LAST_CLAUDE = (4, 5)
 _FIRST_GEMINI = (2, 5)
 _VERSION = re.compile(r"(?<!\d)(\d{1,2})(?:[.-](\d{1,2}))?(?!\d)")
@@ -61,7 +62,7 @@ def family(model: str) -> Family:
         version = _version(short)
         return "gemini" if version is None or version >= _FIRST_GEMINI else "other"
     if "claude" in short:
-        version = _version(short)
+        version = None if any(name in short for name in _NEW_CLAUDES) else _version(short)
         return "claude-old" if version is not None and version <= _LAST_CLAUDE else "claude-new"
     return "other"
 

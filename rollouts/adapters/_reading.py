@@ -13,7 +13,10 @@ from typing import Any
 from rollouts.typing import Conversation, ThinkTemplate
 
 LONG_ENOUGH = 24
-"""Characters from which a repeated beginning is an echo also on a server that is not known to echo."""
+"""Characters from which a repeated prefill is taken off also on a server that is not known to echo.
+
+It may be an echo, or a thought begun anew in the very same words; what follows is a continuation either way. Only of
+a few characters could a true continuation repeat them."""
 
 ECHOED = "the answer began with the prefill itself, which was taken off"
 DOUBTFUL = "no reasoning and no closing tag came back, so it is not known whether this is thought or answer"

@@ -14,7 +14,7 @@ from rollouts.adapters._errors import classify_prefill, malformed
 from rollouts.adapters._families import REFUSED, family
 from rollouts.adapters._reading import read_back
 from rollouts.adapters._reply import FINISH, json_object, text, whole
-from rollouts.exceptions import ConfigError, PrefillUnsupported
+from rollouts.exceptions import ConfigError, PrefillUnsupported, ServerError
 from rollouts.hookspecs import hookimpl
 from rollouts.results import Response, Usage
 from rollouts.typing import AdapterOptions, AdapterSpec, Conversation, Outcome, Settings, WireReply, WireRequest
@@ -137,8 +137,23 @@ class Anthropic:
         )
 
     def classify(self, reply: WireReply) -> Outcome | None:
-        """A refused prefill; everything else is left to the common rules."""
-        return classify_prefill(reply, TITLE)
+        """Answers, whose shape the common rules do not know, and a refused prefill; errors are left to the rules."""
+        if reply.status != 200:
+            return classify_prefill(reply, TITLE)
+        try:
+            body = reply.json()
+        except ValueError:
+            return None
+        if not isinstance(body, Mapping) or not isinstance(body.get("content"), list):
+            return None
+        reason = body.get("stop_reason")
+        if reason == "refusal":
+            return Outcome("refused", status=200, code="refusal")
+        if FINISH.get(reason) == "length":
+            return Outcome("truncated", status=200)
+        if not body["content"]:
+            return Outcome("empty", ServerError, message="no content blocks", status=200)
+        return Outcome("ok", status=200)
 
 
 def _check_prefill(conversation: Conversation, model: str) -> None:
