@@ -1,8 +1,8 @@
 """What every measured client shares: arguments, the work list, measuring, the one JSON line.
 
 A client under measurement is a module `peer_*.py` with a class derived from `Peer`; `main(TheClass)` runs one job in a
-fresh process and prints one JSON line. The library is imported in `load()`, never at module level, so that the job
-`import` can time it. This module knows no library but the standard one.
+fresh process and prints one JSON line. The library is imported in `load()`, so that it is no part of what is
+measured. This module knows no library but the standard one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ MODEL = "qwen/qwen3-30b-a3b"
 PROMPT = "What is 2+2? Think step by step, then answer with one number."
 KEY = "test-key"
 PARAMETERS = {"temperature": 0.7, "top_p": 0.95, "max_tokens": 4096}
-JOBS = ("import", "generate", "cache_write", "cache_fill", "cache_read", "many_prompts", "stream")
-LOCAL_JOBS = ("import", "cache_read", "stream")
+JOBS = ("generate", "cache_write", "cache_fill", "cache_read", "many_prompts", "stream")
+LOCAL_JOBS = ("cache_read", "stream")
 """Jobs that need no server."""
 WARM_UP = "Are you there?"
 
@@ -151,8 +151,6 @@ def measure(peer, args):
     result["import_cpu_s"] = round(time.process_time() - cpu, 4)
     peer.client()
     result["setup_cpu_s"] = round(time.process_time() - cpu, 4)
-    if args.job == "import":
-        return result | {"peak_rss_mb": round(_peak_rss(), 1), "modules": len(sys.modules)}
     try:
         return result | (_measure_stream(peer, args) if args.job == "stream" else _measure_work(peer, args))
     except Exception as error:  # a peer that fails is a result

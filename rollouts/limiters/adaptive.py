@@ -129,11 +129,8 @@ class Adaptive:
             return None
         window = self._window
         with window.lock:
-            if (
-                not window.queue
-                and self.in_flight < self.max_concurrency
-                and (window.limit is None or window.in_flight < window.limit)
-            ):
+            # Where there is room, those who still queue wait for their own client: nobody is overtaken.
+            if self.in_flight < self.max_concurrency and (window.limit is None or window.in_flight < window.limit):
                 return self.grant()
             ticket = _Ticket(self, waiter_of(stop))
             window.queue.append(ticket)

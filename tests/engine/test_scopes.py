@@ -139,6 +139,29 @@ def test_what_was_taken_is_given_back_when_a_later_limiter_is_stopped(clock, sto
     assert limiters(clock, "back", Adaptive, max_concurrency=1).acquire(REQUEST, stop) is not None
 
 
+class Slow:
+    """A limiter during whose wait the service announces a limit, the first time."""
+
+    def __init__(self, options):
+        self.options = options
+        self.granted = 0
+
+    def acquire(self, request, stop):
+        self.granted += 1
+        if self.granted == 1:
+            now = self.options.clock()
+            park_of(self.options.scope).announce(20, started=now, now=now)
+        return Unlimited().acquire(request, stop)
+
+
+def test_a_park_that_begins_while_a_request_waits_for_leave_holds_it_too(clock, stop):
+    limited = limiters(clock, "meanwhile", Recorder, Slow)
+    began = clock()
+    assert limited.acquire(REQUEST, stop) is not None
+    assert clock() == began + 20
+    assert [(o.kind, o.message) for o in Recorder.settled] == [("empty", "not sent")]
+
+
 class Recorder:
     """A third party's limiter, whose permit knows no `cancel`."""
 

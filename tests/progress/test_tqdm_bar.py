@@ -75,6 +75,15 @@ def test_failures_and_cost_are_shown(terminal):
     bar.close()
 
 
+def test_the_cache_does_not_make_the_rest_look_fast(terminal):
+    bar = bar_of(100, 0, terminal)
+    for number in range(99):
+        bar.advance(sample_event(number, cached=True))
+    bar.advance(sample_event(99))
+    assert bar._bar.format_dict["n"] - bar._bar.format_dict["initial"] == 1  # what tqdm takes the rate from
+    bar.close()
+
+
 def test_an_unknown_cost_is_not_shown_as_nought(terminal):
     bar = bar_of(1, 0, terminal)
     bar.advance(sample_event(0))
