@@ -75,6 +75,9 @@ def report(client: Any, arguments: argparse.Namespace, out: Any = None) -> int:
     metric: Any = arguments.metric or ("accuracy" if arguments.truth else "js")
     if metric == "accuracy" and not arguments.truth:
         raise ConfigError("--metric accuracy needs --truth.")
+    embed = embedder(arguments.similarity) if arguments.similarity else None
+    if embed is not None:
+        embed(["a missing package should be known before anything is spent"])
     response = client.generate(arguments.question, 1, seed=arguments.seed)[0]
     trace = Trace.from_response(response, arguments.question, style=arguments.style)
     forced = arguments.kind == "forced"
@@ -90,7 +93,6 @@ def report(client: Any, arguments: argparse.Namespace, out: Any = None) -> int:
         extract=arguments.extract,
         where="anywhere" if arguments.anywhere else "answer",
     )
-    embed = embedder(arguments.similarity) if arguments.similarity else None
     table = importance(resampling, arguments.kind, metric, similarity=embed)
     print(table, file=out)
     effects = sentence_effects(resampling, embed) if embed is not None else None
