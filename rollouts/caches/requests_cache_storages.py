@@ -19,7 +19,7 @@ from requests_cache.backends.filesystem import FileDict
 from requests_cache.backends.sqlite import SQLiteDict
 
 from rollouts.caches.folders import check_directory, publish, remove, write_draft
-from rollouts.caches.sql_database import use_wal
+from rollouts.caches.sql_database import cause, use_wal
 from rollouts.exceptions import CacheError, ConfigError
 
 _NAME = "requests-cache"
@@ -166,7 +166,8 @@ class SqliteStorage:
                     self._file = _identity(self._path)
                 yield self._open
         except (sqlite3.Error, OSError) as error:
-            raise CacheError(f"{self._path} cannot be {'written' if write else 'read'}: {error}.") from error
+            doing = "written" if write else "read"
+            raise CacheError(f"{self._path} cannot be {doing}: {cause(error, self._path)}.") from error
 
 
 def _identity(path: str) -> tuple[int, int] | None:

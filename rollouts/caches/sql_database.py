@@ -151,6 +151,7 @@ class Database:
         except BaseException:
             connection.close()
             raise
+        self._warn_of_network()
         return connection
 
     def _connect_to_read(self) -> sqlite3.Connection:
@@ -195,6 +196,7 @@ class Database:
             connection.close()
             raise
         self._file = self._writer_file = self._identity()
+        self._warn_of_network()
         return connection
 
     def _connect(self, options: str) -> sqlite3.Connection:
@@ -203,8 +205,15 @@ class Database:
 
     def _check_version(self, connection: sqlite3.Connection) -> bool:
         """True for a database of ours, False for an empty one."""
+        # In one transaction: between two statements another process may make the tables.
+        begun = not connection.in_transaction
+        if begun:
+            connection.execute("BEGIN")
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         owner = connection.execute("PRAGMA application_id").fetchone()[0]
+        if begun:
+            connection.execute("COMMIT")
         if owner == _APPLICATION_ID and version == SCHEMA_VERSION:
             return True
         if owner == _APPLICATION_ID and version > SCHEMA_VERSION:
@@ -212,7 +221,7 @@ class Database:
                 f"{self.path} was written by a later version of rollouts (format {version}, this one knows "
                 f"{SCHEMA_VERSION}). Nothing was changed. Upgrade rollouts, or give another cache_dir."
             )
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        if tables:
             raise CacheError(f"{self.path} is a database of another program. Move it, or give another cache_dir.")
         return False
 
@@ -229,7 +238,6 @@ class Database:
             self._file = now
         if now is None:
             check_directory(os.path.dirname(self.path))
-        self._warn_of_network()
 
     def _identity(self) -> tuple[int, int] | None:
         try:
@@ -283,9 +291,18 @@ class Database:
                     f"{self.path} is damaged ({error}). Nothing was changed. Move it away and recover it with "
                     f"`sqlite3 {os.path.basename(self.path)} .recover`, or give another cache_dir."
                 ) from error
-            raise CacheError(f"{self.path} cannot be {doing}: {error}. Make room or give another cache_dir.") from error
+            why = cause(error, self.path)
+            raise CacheError(f"{self.path} cannot be {doing}: {why}. Make room or give another cache_dir.") from error
         except OSError as error:
             raise CacheError(f"{self.path} cannot be {doing}: {error.strerror or error}.") from error
+
+
+def cause(error: Exception, path: str) -> str:
+    """SQLite's message, and what it leaves out: that the file or its folder is read-only."""
+    folder = os.path.dirname(path)
+    if os.path.isdir(folder) and not all(os.access(name, os.W_OK) for name in (folder, path) if os.path.exists(name)):
+        return f"{error} (read-only)"
+    return str(error)
 
 
 def use_wal(connection: sqlite3.Connection, patience: float) -> None:

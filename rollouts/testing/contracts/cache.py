@@ -12,7 +12,9 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -405,7 +407,10 @@ class Child:
                 os.close(reading)
                 work(lambda number: _say(writing, number))
                 status = 0
+            except BaseException:
+                traceback.print_exc()  # to the captured output of the test, which fails for want of a number
             finally:
+                sys.stderr.flush()
                 os._exit(status)
         os.close(writing)
         self._lines = os.fdopen(reading)
