@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, TypeAlias
 
 from rollouts.exceptions import ConfigError
@@ -239,6 +240,8 @@ def answers_of(
 ) -> list[Answer]:
     """The answer of each sample; give `rollouts.slots` so that failed ones are counted too."""
     find = extractor(how)
+    if normalise is not None:
+        normalise = cache(normalise)
     return [classify(slot, find, where=where, normalise=normalise) for slot in samples]
 
 

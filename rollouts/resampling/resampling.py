@@ -67,6 +67,10 @@ class Resampling:
     """The answers forced before sentence i."""
     judging: Judging = field(default_factory=Judging)
     """How answers are found and judged."""
+    _firsts: dict[int, list[str]] = field(default_factory=dict, repr=False, compare=False)
+    """First sentences already cut, by position; the same for every way of judging."""
+    _answers: dict[tuple[int, bool], list[Answer]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Answers already found, by position and whether forced."""
 
     def __repr__(self) -> str:
         n = sum(len(r) for r in self.arms.values())
@@ -91,13 +95,19 @@ class Resampling:
 
         Where the model ended its thought there, the first sentence of its answer; empty where it wrote nothing.
         """
-        arm = self.removed(i)
-        return [] if arm is None else [first_of(response, self.trace) for response in arm]
+        at = self.trace.position(i, end=True)
+        if at not in self._firsts:
+            self._firsts[at] = [first_of(response, self.trace) for response in self.arms.get(at, ())]
+        return list(self._firsts[at])
 
     def answers(self, i: int, *, forced: bool = False) -> list[Answer]:
         """The answers of arm `i`, one for each sample asked for, in the order of their numbers."""
-        arm = (self.forced if forced else self.arms).get(self.trace.position(i, end=True))
-        return [] if arm is None else (self._forced_judging() if forced else self.judging).answers(arm)
+        at = self.trace.position(i, end=True)
+        if (at, forced) not in self._answers:
+            arm = (self.forced if forced else self.arms).get(at)
+            judging = self._forced_judging() if forced else self.judging
+            self._answers[at, forced] = [] if arm is None else judging.answers(arm)
+        return list(self._answers[at, forced])
 
     def correct(self, i: int, *, forced: bool = False) -> list[bool | None]:
         """Whether each answer of arm `i` is right; None where it is left out."""
@@ -118,7 +128,7 @@ class Resampling:
         if unknown := sorted(set(changes) - set(known)):
             raise ConfigError(f"{', '.join(unknown)}: judging has the fields {', '.join(known)}.")
         now = {name: getattr(self.judging, name) for name in known}
-        return Resampling(self.trace, self.arms, self.forced, Judging(**{**now, **changes}))
+        return Resampling(self.trace, self.arms, self.forced, Judging(**{**now, **changes}), self._firsts)
 
     @property
     def cost(self) -> float | None:

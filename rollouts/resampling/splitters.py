@@ -49,6 +49,9 @@ _LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*\(?(?:\d{1,3}|[A-Za-z])$")
 _INITIAL = re.compile(r"(?:^|\s)[A-Z]$")
 _INITIAL_NEXT = re.compile(r"[A-Z]\.")
 _INITIALS = re.compile(r"(?:^|\s)[A-Z]\.\s+[A-Z]$")
+_WINDOW = 1000
+_OPENERS = ("$", "\\", "`")
+"""What a region that is never cut begins with."""
 _OPERATORS = tuple("/*+-=^<>×·,;)]")
 """What follows a factorial's mark (`4! / 2!`), never a sentence's."""
 
@@ -76,6 +79,11 @@ def first_sentence(text: str, style: Style = "sentences") -> str:
 
     Reads no further than it must, for the named styles.
     """
+    if style == "sentences":
+        # Looking for the next formula would read all of a long text that has none.
+        head = next((span.text for span in _sentences(text[:_WINDOW]) if span.text.strip()), "")
+        if 0 < len(head) < _WINDOW // 2 and not any(mark in head for mark in _OPENERS):
+            return head.strip()
     spans = _LAZY[style](text) if isinstance(style, str) and style in _LAZY else find_splitter(style)(text)
     for span in spans:
         if span.text.strip():

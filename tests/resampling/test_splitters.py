@@ -53,6 +53,12 @@ def test_the_first_sentence_is_that_of_the_whole_cut(style, text):
     assert first_sentence(text, style) == (whole[0] if whole else "")
 
 
+@given(text=ALPHABET, more=st.sampled_from(["x y. " * 300, "x $a. " * 300, "\n- b\n" * 300]))
+def test_the_first_sentence_of_a_long_text_is_that_of_the_whole_cut(text, more):
+    whole = next(span.text.strip() for span in split_sentences(text + more) if span.text.strip())
+    assert first_sentence(text + more) == whole
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

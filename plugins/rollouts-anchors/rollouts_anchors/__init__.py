@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rollouts_anchors.effects import Effects, Link, sentence_effects
     from rollouts_anchors.exports import site_files, write_site_files
     from rollouts_anchors.figures import plot_accuracy, plot_circle, plot_effects, plot_importance
-    from rollouts_anchors.importance import counterfactual_pp, importance
     from rollouts_anchors.labels import KINDS, Label, label, label_prompt, read_labels
+    from rollouts_anchors.measuring import counterfactual_pp, importance
     from rollouts_anchors.page import html_page, write_html
     from rollouts_anchors.similarity import Embedder, embedder
     from rollouts_anchors.table import ImportanceRow, ImportanceTable
@@ -57,10 +57,10 @@ _HOMES = {
     "KINDS": "rollouts_anchors.labels",
     "Label": "rollouts_anchors.labels",
     "Link": "rollouts_anchors.effects",
-    "counterfactual_pp": "rollouts_anchors.importance",
+    "counterfactual_pp": "rollouts_anchors.measuring",
     "embedder": "rollouts_anchors.similarity",
     "html_page": "rollouts_anchors.page",
-    "importance": "rollouts_anchors.importance",
+    "importance": "rollouts_anchors.measuring",
     "label": "rollouts_anchors.labels",
     "label_prompt": "rollouts_anchors.labels",
     "plot_accuracy": "rollouts_anchors.figures",

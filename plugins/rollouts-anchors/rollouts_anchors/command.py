@@ -61,7 +61,7 @@ def report(client: Any, arguments: argparse.Namespace, out: Any = None) -> int:
     from rollouts.resampling import Trace, plan_resample, resample
     from rollouts_anchors.effects import sentence_effects
     from rollouts_anchors.exports import site_files, write_site_files
-    from rollouts_anchors.importance import importance
+    from rollouts_anchors.measuring import importance
     from rollouts_anchors.page import write_html
     from rollouts_anchors.similarity import embedder
 

@@ -10,8 +10,8 @@ from typing import Any
 from rollouts.exceptions import ConfigError
 from rollouts.resampling import Resampling
 from rollouts_anchors.effects import Effects, sentence_effects
-from rollouts_anchors.importance import PUBLISHED, Kind, importance
 from rollouts_anchors.labels import Label, check_labels
+from rollouts_anchors.measuring import PUBLISHED, Kind, importance
 from rollouts_anchors.metrics import Metric
 from rollouts_anchors.similarity import Embed, Embedder, embedder
 

@@ -41,9 +41,8 @@ def resampling(trace=TRACE, positions=3, forced=True) -> Resampling:
     texts = {}
     for i in range(positions):
         says = trace.sentence(2) if i else "Nothing else."
-        texts[i] = [f"{trace.sentence(min(i, 2))} {says}</think>\\boxed{{3}}"] * 6 + [
-            "Else. End.</think>\\boxed{4}"
-        ] * 4
+        right = f"{trace.sentence(min(i, 2))} {says}</think>\\boxed{{3}}"
+        texts[i] = [right] * 6 + ["Else. End.</think>\\boxed{4}"] * 4
     return Resampling.from_texts(
         trace, texts, forced={0: ["3}"] * 3, 1: ["3}"] * 2 + ["4}"]} if forced else None, truth="3"
     )
