@@ -197,9 +197,9 @@ class Resources:
         scope = scope_for(base_url or "in-process", key)
         rpm, tpm = settings.requests_per_minute, settings.tokens_per_minute
         wanted = settings.limiter
-        names: list[Any] = [wanted]
-        if rpm is not None or tpm is not None:
-            names.append("per-minute")  # last: what it grants starts at once
+        # Always with "per-minute": a limit holds for whoever sends, so starts without one are counted too (1.5 µs). It
+        # comes last because what it grants starts at once.
+        names: list[Any] = [wanted, "per-minute"] if wanted != "per-minute" else [wanted]
         options = LimiterOptions(
             scope=scope,
             max_concurrency=settings.max_concurrency,

@@ -144,7 +144,8 @@ def test_d10_settings_of_one_call_take_effect(server, make_client, tmp_path):
     assert (tmp_path / "cache" / "rollouts.sqlite").exists()
 
     # One request a minute: the second of a burst of two would wait for a minute, so it is cut short by its deadline.
-    stream = client.as_completed("Slow", n_samples=5, requests_per_minute=1)
+    # (With another key: what was sent with the first one counts too.)
+    stream = client.as_completed("Slow", n_samples=5, requests_per_minute=1, api_key="sk-other")
     next(stream)
     sent = len(server.requests)
     stream.close()

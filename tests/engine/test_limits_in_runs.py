@@ -1,13 +1,18 @@
 """Limits and budgets as a user meets them: the client, a real server, and the server's own record of what came."""
 
+import time
 from bisect import bisect_left
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import rollouts
+from rollouts.engine.scopes import scope_for
 from rollouts.exceptions import BudgetExceeded, ConfigError, RateLimitError, RolloutsWarning
+from rollouts.limiters.per_minute import PerMinute
 from rollouts.testing import LoopbackServer, Reply, chat_reply
+from rollouts.testing.contracts.limiter import limiter_request
+from rollouts.typing import LimiterOptions
 
 
 @pytest.fixture
@@ -79,6 +84,43 @@ def test_a_storm_of_refusals_ends_as_an_error_and_not_as_a_hang(server):
     with client_of(server, max_retries=1, max_concurrency=4, on_error="keep") as client, pytest.warns(RolloutsWarning):
         result = client.generate("2 + 2?", n_samples=4)
     assert [type(failure.error) for failure in result.failures] == [RateLimitError] * 4
+
+
+class GivesUp:
+    """A stop whose first wait ends it; keeps how long that was to be."""
+
+    waited = None
+
+    def is_set(self):
+        return self.waited is not None
+
+    def waiter(self):
+        return self
+
+    def wait(self, timeout):
+        self.waited = timeout
+        return True
+
+
+def wait_under(r, server):
+    """How long a request under `requests_per_minute=r` would now have to wait; None where it need not."""
+    options = LimiterOptions(scope_for(server.url, "test-key"), 8, r, None, time.monotonic)
+    stop = GivesUp()
+    PerMinute(options).acquire(limiter_request(), stop)
+    return stop.waited
+
+
+@pytest.mark.parametrize("limiter", ["adaptive", "none", "per-minute"])
+def test_what_a_client_without_a_limit_sends_counts_for_one_with_a_limit(server, limiter):
+    with client_of(server, limiter=limiter) as client:
+        client.generate("2 + 2?", n_samples=20)
+    assert wait_under(30, server) > 30
+
+
+def test_a_limit_named_twice_is_charged_once(server):
+    with client_of(server, limiter="per-minute", requests_per_minute=40) as client:
+        client.generate("2 + 2?", n_samples=2)
+    assert wait_under(40, server) is None
 
 
 @pytest.mark.slow
