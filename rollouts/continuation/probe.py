@@ -1,6 +1,6 @@
 """Finds out whether a model at a provider goes on from a prefill, with a continuation that nobody can guess.
 
-The prompt holds no digits; the prefill holds a row of random digits and the first half of its repetition. Only a
+The prompt holds no digits; the prefill holds a row of random digits twice and the first half of it once more. Only a
 model that sees the prefill and goes on from it writes the other half. Sends nothing itself: it is given a function
 that asks, and knows no client.
 """
@@ -19,11 +19,13 @@ from rollouts.exceptions import PrefillUnsupported, RolloutsError
 from rollouts.results import Response
 
 TASK = (
-    "Write one row of random digits, separated by spaces, and then exactly the same row once more, so that it can be "
-    "checked. Use no other words."
+    "Write one row of random digits, separated by spaces, and then exactly the same row again and again, each time on "
+    "a line of its own. Use no other words."
 )
 LENGTH = 12
-"""Digits in a row; half of them, 10**6 possibilities, have to be right."""
+"""Digits in a row; half of them are left out."""
+ENOUGH = 4
+"""So many of the digits left out must follow, 10**4 possibilities a trial; weak models err on later ones."""
 MAX_TOKENS = 64
 TRIALS = 3
 
@@ -151,10 +153,11 @@ def _try(ask: Asked, way: str, number: int, rng: random.Random) -> Trial:
 
 
 def riddle(rng: random.Random) -> tuple[str, str]:
-    """A row of digits with the first half of its repetition, and the digits of the other half."""
+    """A row of digits twice with the first half of a third, and the digits of the other half."""
     row = [str(rng.randrange(10)) for _ in range(LENGTH)]
     half = LENGTH // 2
-    return f"{' '.join(row)}\n{' '.join(row[:half])}", "".join(row[half:])
+    whole = " ".join(row)
+    return f"{whole}\n{whole}\n{' '.join(row[:half])}", "".join(row[half:])
 
 
 def examine(response: Response, given: str, expected: str) -> Trial:
@@ -165,7 +168,7 @@ def examine(response: Response, given: str, expected: str) -> Trial:
         if not written:
             continue
         digits = _digits(written).removeprefix(_digits(given))
-        if digits.startswith(expected):
+        if digits.startswith(expected[:ENOUGH]):
             return Trial(
                 given, expected, "yes", "the missing digits followed", place, echoed, closed, response.provider
             )

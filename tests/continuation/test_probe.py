@@ -14,7 +14,7 @@ from rollouts.results import Response
 
 
 def rest(thought: str) -> str:
-    row, begun = thought.split("\n")
+    row, _, begun = thought.split("\n")
     return " " + " ".join(row.split()[len(begun.split()) :])
 
 
@@ -103,6 +103,7 @@ def test_the_riddle_cannot_be_guessed_and_holds_its_own_solution():
     riddles = {riddle(random.SystemRandom()) for _ in range(50)}
     assert len(riddles) == 50
     for given, expected in riddles:
-        row, begun = given.split("\n")
+        row, again, begun = given.split("\n")
+        assert row == again
         assert (begun.replace(" ", "") + expected) == row.replace(" ", "")
         assert len(expected) == 6
