@@ -32,7 +32,7 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 _UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENXIO})
 _CHUNK = 1 << 16
 _MOST_REMEMBERED = 10_000
-_decode = json.JSONDecoder().decode
+_decode = json.JSONDecoder().raw_decode
 
 
 @hookimpl
@@ -52,13 +52,13 @@ def make(options: CacheOptions) -> JsonCache:
     return JsonCache(os.fspath(options.cache_dir))
 
 
-class StoredRaw:
-    """Reads a stored answer's raw body again, from its file."""
+class StoredRaw(str):
+    """The path of a file, which reads the raw body in it when called.
 
-    __slots__ = ("path",)
+    A string, and not an object that has one: the garbage collector walks objects, and there may be a million of these.
+    """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    __slots__ = ()
 
     def __call__(self) -> bytes:
         """The body.
@@ -67,13 +67,13 @@ class StoredRaw:
             CacheError: The file is gone or damaged.
         """
         try:
-            with open(self.path, "rb") as file:
+            with open(self, "rb") as file:
                 body = json_format.raw_of(file.read())
             if body is None:
                 raise ValueError("the file keeps none")
             return body
         except (OSError, ValueError) as error:
-            raise CacheError(f"The raw answer in {self.path} cannot be read: {error}.") from error
+            raise CacheError(f"The raw answer in {self!s} cannot be read: {error}.") from error
 
 
 class _Place:
@@ -156,14 +156,14 @@ class JsonCache:
 
     def _read(self, place: _Place, number: int) -> Response | None:
         for suffix in itertools.count():
-            path = place.folder + layout.sample_name(number, suffix)
+            path = f"{place.folder}{layout.sample_name(number, suffix)}"
             data = self._bytes(path)
             if data is None:
                 return None
             try:
                 text = json_format.record_text(data, place.head, number)
-                record = None if text is None else _decode(text)
-                if record is None:
+                record, end = (None, 0) if text is None else _decode(text)
+                if text is None or end != len(text):
                     verdict, entry = json_format.judge(data, place.request, number)
                     if verdict != "ours":
                         self._tell(path, verdict, number)

@@ -69,13 +69,16 @@ def test_a_file_is_json_whatever_the_body_was(cache, tmp_path, body):
     json.loads(files(tmp_path)[0].read_bytes())
 
 
-@pytest.mark.parametrize("one", [b"", b"{", b"\x00" * 100, b"[1, 2", "cut", "flipped", "no response", "no content"])
+@pytest.mark.parametrize(
+    "one", [b"", b"{", b"\x00" * 100, b"[1, 2", "cut", "flipped", "grown", "no response", "no content"]
+)
 def test_a_damaged_file_is_told_asked_again_and_kept_aside(cache, path, one):
     whole = path.read_bytes()
     entry = json.loads(whole)
     damaged = {
         "cut": whole[:-10],
         "flipped": whole.replace(b"Four", b"F\xffur"),
+        "grown": whole.replace(b',\n"raw', b'},\n"raw'),
         "no response": json.dumps({**entry, "response": None}).encode(),
         "no content": json.dumps({**entry, "response": {}}).encode(),
     }.get(one, one)

@@ -1,0 +1,158 @@
+"""The cache `requests-cache`: what its options may be, and what may lie in its storages."""
+
+import json
+import pickle
+import sqlite3
+import sys
+
+import pytest
+
+from rollouts.caches import json_format, requests_cache, requests_cache_storages
+from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
+from rollouts.identity import SampleKey
+from rollouts.testing.contracts.cache import CacheContract, sample_request, sample_response
+from rollouts.typing import CacheOptions
+
+REQUEST = sample_request()
+NAME = f"{REQUEST.fingerprint}-0"
+
+
+@pytest.fixture(params=["sqlite", "filesystem"])
+def cache(request, tmp_path):
+    cache = requests_cache.make(CacheOptions(tmp_path, {"backend": request.param}))
+    yield cache
+    cache.close()
+
+
+def get(cache):
+    return [response.content for _, response in cache.load_many([SampleKey(REQUEST, 0)])]
+
+
+def put(cache, text="Four."):
+    cache.store(SampleKey(REQUEST, 0), sample_response(0, text))
+
+
+def read(cache, name=NAME):
+    return cache._storage.read([name])[name]
+
+
+def overwrite(cache, text):
+    """Put `text` where the sample lies, behind the cache's back."""
+    location = cache._storage.location
+    cache.close()
+    if location.endswith(".sqlite"):
+        connection = sqlite3.connect(location)
+        connection.execute("UPDATE samples SET value = ? WHERE key = ?", (text, NAME))
+        connection.commit()
+        connection.close()
+    else:
+        with open(f"{location}/{NAME}.json", "wb") as file:
+            file.write(text)
+
+
+@pytest.mark.parametrize("serializer", ["pickle", "yaml", None, pickle])
+def test_nothing_but_json_is_accepted(tmp_path, serializer):
+    with pytest.raises(ConfigError, match="JSON only"):
+        requests_cache.make(CacheOptions(tmp_path, {"serializer": serializer}))
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"backend": "memory"}, "no backend 'memory'. There are 'sqlite', 'filesystem', 'redis'"),
+        ({"backend": "sqlite", "fast_save": True}, "fast_save"),
+        ({"backend": "filesystem", "max_cache_bytes": 5}, "max_cache_bytes"),
+    ],
+)
+def test_what_would_break_a_promise_is_refused(tmp_path, options, match):
+    with pytest.raises(ConfigError, match=match):
+        requests_cache.make(CacheOptions(tmp_path, options))
+
+
+@pytest.mark.parametrize(("backend", "package"), [("redis", "redis"), ("mongodb", "pymongo"), ("dynamodb", "boto3")])
+def test_a_missing_driver_is_named(tmp_path, backend, package):
+    if package in sys.modules:
+        pytest.fail(f"{package} is installed here: this test needs an environment without it")
+    with pytest.raises(ConfigError, match=f"pip install {package}"):
+        requests_cache.make(CacheOptions(tmp_path, {"backend": backend}))
+
+
+def test_a_stored_text_is_json_and_holds_its_whole_request(cache):
+    put(cache)
+    entry = json.loads(read(cache))
+    assert entry["request"] == REQUEST.document
+    assert entry["response"]["content"] == "Four. (0)"
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"\xff\xfe", b"cut"])
+def test_a_damaged_text_is_told_asked_again_and_kept_aside(cache, damaged):
+    put(cache)
+    damaged = read(cache)[:-9] if damaged == b"cut" else damaged
+    overwrite(cache, damaged)
+    with pytest.warns(RolloutsWarning, match="is damaged"):
+        assert get(cache) == []
+    put(cache, "again")
+    assert get(cache) == ["again (0)"]
+    assert read(cache, f"{NAME}.damaged") == damaged
+
+
+@pytest.mark.parametrize("change", [{"format": 3}, {"number": 1}, {"request": {}}])
+def test_a_text_that_is_not_the_sample_is_a_miss_and_stays(cache, change):
+    put(cache)
+    other = json.dumps({**json.loads(read(cache)), **change}).encode()
+    overwrite(cache, other)
+    with pytest.warns(RolloutsWarning, match=NAME):
+        assert get(cache) == []
+    put(cache, "new")
+    assert get(cache) == ["new (0)"]
+    assert read(cache) == other
+
+
+def test_a_file_that_is_no_database_is_told_and_left(tmp_path):
+    path = tmp_path / "requests-cache.sqlite"
+    path.write_bytes(b"not a database" * 1000)
+    cache = requests_cache.make(CacheOptions(tmp_path))
+    with pytest.raises(CacheError, match=r"requests-cache\.sqlite"):
+        get(cache)
+    with pytest.raises(CacheError, match=r"requests-cache\.sqlite"):
+        put(cache)
+    assert path.read_bytes() == b"not a database" * 1000
+
+
+def test_an_empty_file_is_an_empty_cache(tmp_path):
+    (tmp_path / "requests-cache.sqlite").touch()
+    cache = requests_cache.make(CacheOptions(tmp_path))
+    assert get(cache) == []
+    put(cache)
+    assert get(cache) == ["Four. (0)"]
+    cache.close()
+
+
+class DictStorage(requests_cache_storages.RemoteStorage):
+    """The way of the remote storages, with requests-cache's own dictionary in the place of a server."""
+
+    shared: dict = {}  # noqa: RUF012
+
+    def _connect(self):
+        from requests_cache.backends import DictStorage
+
+        storage = DictStorage()
+        storage.data = self.shared.setdefault(self._options["namespace"], {})
+        return storage
+
+
+class TestRemote(CacheContract):
+    across_processes = False
+
+    def make(self, directory):
+        return requests_cache.RequestsCache(DictStorage("redis", {"namespace": str(directory)}))
+
+
+def test_a_password_is_in_no_location_and_no_pickle(tmp_path):
+    storage = DictStorage("redis", {"namespace": str(tmp_path), "host": "h", "password": "canary"})
+    cache = requests_cache.RequestsCache(storage)
+    put(cache)
+    [(_, found)] = cache.load_many([SampleKey(REQUEST, 0)])
+    assert b"canary" not in pickle.dumps(found)
+    assert "canary" not in cache.location + repr(found) + repr(found.raw_source)
+    assert json_format.raw_of(read(cache)) == found.raw_body
