@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 from rollouts.resampling import Resampling
-from rollouts_anchors.colours import COLOURS, NEGATIVE, POSITIVE, signed
+from rollouts_anchors.colours import COLOURS, FORCED, NEGATIVE, POSITIVE, RESAMPLED, signed
 from rollouts_anchors.effects import Effects
 from rollouts_anchors.labels import Label, check_labels
 from rollouts_anchors.svg import accuracy_svg, circle_svg, effects_svg, importance_svg, row_tip, tip
@@ -49,7 +49,9 @@ svg text { font: 11px system-ui, sans-serif; fill: #546E7A; } svg text.small { f
   border-radius: 5px; font-size: .82rem; white-space: pre-wrap; pointer-events: none; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
 td, th { text-align: right; padding: .15rem .5rem; vertical-align: top; }
-td:last-child, th:last-child { text-align: left; overflow-wrap: anywhere; } tr:nth-child(even) { background: #F5F7F8; }
+td { white-space: nowrap; }
+td:last-child, th:last-child { white-space: normal; text-align: left; overflow-wrap: anywhere; }
+tr:nth-child(even) { background: #F5F7F8; }
 .key { display: inline-block; margin-right: 1rem; } .key i { display: inline-block; width: .8em; height: .8em;
   border-radius: 2px; margin-right: .35em; } pre { white-space: pre-wrap; }
 """
@@ -95,7 +97,8 @@ def html_page(
         f"<h2>Importance along the trace</h2>{importance_svg(table, labels)}",
     ]
     if resampling.judging.truth is not None:
-        parts.append(f"<h2>Accuracy by position</h2>{accuracy_svg(resampling)}")
+        lines = {"resampled": RESAMPLED, **({"forced answer": FORCED} if resampling.forced else {})}
+        parts.append(f"<h2>Accuracy by position</h2>{_key(lines)}{accuracy_svg(resampling)}")
     parts.append(f"<h2>The thought</h2>{_trace(resampling, table, labels)}")
     if effects is not None:
         circle = circle_svg(effects, table, labels, trace.pieces)
@@ -127,6 +130,10 @@ def _keys(labels: Sequence[Label] | None, metric: str) -> str:
         names = {"importance": POSITIVE} if metric != "accuracy" else {"positive": POSITIVE, "negative": NEGATIVE}
     else:
         names = {k.replace("_", " "): c for k, c in COLOURS.items() if any(label.kind == k for label in labels)}
+    return _key(names)
+
+
+def _key(names: Mapping[str, str]) -> str:
     keys = (f'<span class="key"><i style="background:{shade}"></i>{name}</span>' for name, shade in names.items())
     return f'<p class="small">{"".join(keys)}</p>'
 
