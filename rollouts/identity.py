@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rollouts.exceptions import ConfigError
-from rollouts.typing import WireRequest
+from rollouts.typing import Conversation, Parts, WireRequest
 
 IDENTITY_VERSION = 2
 """Version of the identity document (1 was rollouts 0.1.x)."""
@@ -121,6 +121,35 @@ class SampleRequest:
         self.prompt_digest = _digest(_dump(asked))
         self.parameters_digest = _digest(_dump({**self.document, "body": others}))
 
+    @classmethod
+    def stored(cls, document: Mapping[str, Any], context: Mapping[str, Any]) -> SampleRequest:
+        """The request that a cache or pack kept: of the same identity, good for looking up, never sent.
+
+        Args:
+            document: `document` of the request that was asked.
+            context: Its `context`.
+
+        Raises:
+            ConfigError: No such document, or one of another version.
+        """
+        if document.get("identity") != IDENTITY_VERSION:
+            raise ConfigError(f"a stored request of identity version {document.get('identity')!r} cannot be read")
+        try:
+            thought = Conversation((), context.get("prefill"), context.get("injected"))
+            wire = WireRequest("", document["endpoint"], document["body"], None, thought, _NoTemplate())
+            request = cls(
+                adapter=document["adapter"],
+                service=document["service"],
+                model=document["model"],
+                wire=wire,
+                extra_headers=document["headers"],
+            )
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ConfigError(f"a stored request is no request ({type(error).__name__}: {error})") from error
+        if request.document != _normal(document, "$"):
+            raise ConfigError("a stored request holds what no request of this version has")
+        return request
+
     @property
     def context(self) -> dict[str, Any]:
         """What a stored request tells beside its identity: the prefill and the injected thought."""
@@ -136,6 +165,16 @@ class SampleRequest:
 
     def __repr__(self) -> str:
         return f"SampleRequest({self.adapter}, {self.model}, {self.fingerprint[:16]})"
+
+
+class _NoTemplate:
+    """Stands in a stored request, whose answers were split when they came."""
+
+    def open(self, thought: str) -> str:
+        raise ConfigError("a stored request is never sent")
+
+    def split(self, text: str, prefill: str | None) -> Parts:
+        raise ConfigError("a stored request is never sent")
 
 
 class SampleKey(NamedTuple):

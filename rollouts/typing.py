@@ -126,6 +126,26 @@ class WireReply:
 
 _UNPARSED = object()
 
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """One entry of a cache: a sample, or what lies in a sample's place and is none."""
+
+    place: str
+    """Where it is: the file relative to `cache_dir`, or the table and row."""
+    size: int
+    """Bytes that it takes (of text where the storage tells no more)."""
+    request: SampleRequest | None = None
+    """The request, rebuilt by `SampleRequest.stored`; None where it cannot be read."""
+    number: int | None = None
+    """The sample's number; None where it cannot be read."""
+    response: Response | None = None
+    """The answer, marked as cached, its raw body read when asked for; None where there is a problem."""
+    problem: Literal["damaged", "foreign", "newer", "other", "0.1.x"] | None = None
+    """Why there is no answer: unreadable, no sample at all, of a later version, in another sample's place, or of
+    rollouts 0.1.x, which stored no whole request."""
+
+
 OutcomeKind: TypeAlias = Literal["ok", "truncated", "refused", "empty", "retryable", "fatal"]
 
 
@@ -320,7 +340,8 @@ class CacheBackend(Protocol):
     """Keeps answers. Used by many threads at once, and its storage by many processes.
 
     Optional: `store_many(pairs)`, durable on return, where a batch is cheaper than its parts;
-    `location: str`, equal for two backends on one storage.
+    `location: str`, equal for two backends on one storage; `entries()`, as `CacheInventory`;
+    `place(key) -> str`, the file or row of a sample, for `client.explain`.
     """
 
     def load_many(self, keys: Iterable[SampleKey]) -> Iterator[tuple[SampleKey, Response]]:
@@ -335,6 +356,20 @@ class CacheBackend(Protocol):
 
     def close(self) -> None:
         """Free files and connections; may be called twice."""
+
+
+@runtime_checkable
+class CacheInventory(Protocol):
+    """A cache that can list what it holds, for packs, `plan` and `rollouts cache`.
+
+    To put an entry into another cache, store it: `cache.store(SampleKey(entry.request, entry.number), entry.response)`.
+    """
+
+    def entries(self) -> Iterator[StoredEntry]:
+        """Yield everything stored, in an order that two equal storages share; one entry in memory at a time.
+
+        Never writes and never warns: what cannot be used is an entry with a `problem`.
+        """
 
 
 @runtime_checkable
