@@ -12,6 +12,7 @@ from rollouts.adapters._dialect import Dialect, Way
 from rollouts.adapters._errors import classify_prefill
 from rollouts.adapters._families import OPENS_THOUGHT, REFUSED, family, matches
 from rollouts.adapters._parameters import check_agreement, parameters
+from rollouts.adapters._prices import read_prices
 from rollouts.adapters._reading import opens_thought
 from rollouts.adapters._render import render_for
 from rollouts.adapters._reply import read_reply
@@ -68,6 +69,15 @@ class ChatAdapter:
     def supports_logprobs(self) -> bool:
         """True where the service gives log-probabilities that can be relied on."""
         return self.dialect.logprobs != "no"
+
+    @property
+    def prices_url(self) -> str | None:
+        """Where the service states its prices (`GET`, no key needed at OpenRouter); None where it states none."""
+        return None if self.dialect.prices_path is None else f"{self.base_url}/{self.dialect.prices_path}"
+
+    def read_prices(self, catalogue: Any) -> dict[str, tuple[float, float]]:
+        """US dollars per prompt token and per completion token, by model, out of what `prices_url` answers."""
+        return read_prices(catalogue)
 
     def encode(self, conversation: Conversation, settings: Settings) -> WireRequest:
         """Build the wire request.

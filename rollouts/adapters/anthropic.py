@@ -149,7 +149,7 @@ class Anthropic:
         reason = body.get("stop_reason")
         if reason == "refusal":
             return Outcome("refused", status=200, code="refusal")
-        if FINISH.get(reason) == "length":
+        if isinstance(reason, str) and FINISH.get(reason) == "length":
             return Outcome("truncated", status=200)
         if not body["content"]:
             return Outcome("empty", ServerError, message="no content blocks", status=200)

@@ -91,18 +91,6 @@ def _check_claude(body: Mapping[str, Any], prefill: str, model: str) -> None:
         raise ConfigError(f"{model} refuses a prefill that ends in white space: take it off.")
 
 
-def read_prices(catalogue: Any) -> dict[str, tuple[float, float]]:
-    """US dollars per prompt token and per completion token, by model, out of the answer of `GET /models`."""
-    prices: dict[str, tuple[float, float]] = {}
-    for model in catalogue.get("data", []) if isinstance(catalogue, Mapping) else []:
-        try:
-            pricing = model["pricing"]
-            prices[model["id"]] = (float(pricing["prompt"]), float(pricing["completion"]))
-        except (KeyError, TypeError, ValueError):
-            continue
-    return prices
-
-
 @hookimpl
 def rollouts_register_adapters() -> list[AdapterSpec]:
     """Offer `openrouter`."""

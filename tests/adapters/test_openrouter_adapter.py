@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rollouts.adapters.openrouter import OpenRouter, read_prices, rollouts_register_adapters
+from rollouts.adapters.openrouter import OpenRouter, rollouts_register_adapters
 from rollouts.exceptions import BadRequest, ConfigError, PrefillUnsupported, RolloutsWarning
 from rollouts.think_templates.none import NoTemplate
 from rollouts.typing import AdapterOptions, WireReply
@@ -249,10 +249,20 @@ def test_a_refused_prefill_is_called_one(adapter, body):
     assert adapter.classify(WireReply(500, {}, body.encode())) is None
 
 
-def test_prices_are_read_from_the_catalogue_and_unknown_ones_left_out():
-    catalogue = {"data": [
+CATALOGUE = {
+    "data": [
         {"id": "a/b", "pricing": {"prompt": "0.0000005", "completion": "0.000002"}},
-        {"id": "a/c", "pricing": {}}, {"id": "a/d", "pricing": {"prompt": "x", "completion": "1"}}, None,
-    ]}  # fmt: skip
-    assert read_prices(catalogue) == {"a/b": (5e-7, 2e-6)}
-    assert read_prices(None) == {}
+        {"id": "auto", "pricing": {"prompt": "-1", "completion": "-1"}},
+        {"id": "a/c", "pricing": {}},
+        {"id": "a/d", "pricing": {"prompt": "x", "completion": "1"}},
+        None,
+    ]
+}
+
+
+def test_prices_are_read_from_the_catalogue_and_unknown_ones_left_out(adapter):
+    assert adapter.prices_url == f"{URL}/models"
+    assert adapter.read_prices(CATALOGUE) == {"a/b": (5e-7, 2e-6)}
+    assert adapter.read_prices(None) == {}
+    per_million = [{"id": "c", "pricing": {"input": 0.5, "output": 2}}]
+    assert adapter.read_prices(per_million) == {"c": (pytest.approx(5e-7), pytest.approx(2e-6))}
