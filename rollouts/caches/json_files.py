@@ -162,7 +162,7 @@ class JsonCache:
                 return None
             try:
                 text = json_format.record_text(data, place.head, number)
-                record, end = (None, 0) if text is None else _decode(text)
+                record, end = ({}, 0) if text is None else _decode(text)
                 if text is None or end != len(text):
                     verdict, entry = json_format.judge(data, place.request, number)
                     if verdict != "ours":

@@ -127,6 +127,12 @@ def test_a_file_that_is_not_the_sample_is_a_miss_and_stays(cache, path, index):
     assert get(cache) == {0: "new (0)"}
 
 
+def test_a_copy_under_another_number_is_no_answer(cache, path):
+    path.with_name("seed_00001.json").write_bytes(path.read_bytes())
+    with pytest.warns(RolloutsWarning, match=r"seed_00001\.json holds another request"):
+        assert get(cache, 0, 1) == {0: "Four. (0)"}
+
+
 def test_a_file_that_somebody_formatted_anew_is_still_the_sample(cache, path):
     path.write_text(json.dumps(json.loads(path.read_bytes()), indent=4, sort_keys=True))
     [(_, found)] = cache.load_many([SampleKey(REQUEST, 0)])

@@ -9,7 +9,7 @@ from rollouts.caches import folders, sql, sql_database
 from rollouts.exceptions import CacheError, RolloutsWarning
 from rollouts.identity import SampleKey
 from rollouts.results import Response, Usage
-from rollouts.testing.contracts.cache import sample_request, sample_response
+from rollouts.testing.contracts.cache import Child, sample_request, sample_response
 from rollouts.typing import CacheOptions
 
 REQUEST = sample_request()
@@ -190,6 +190,22 @@ def test_threads_that_store_together_share_transactions(cache):
         thread.join()
     assert len(get(cache, *range(160))) == 160
     assert len(commits) <= 160 - 15
+
+
+def test_a_child_uses_no_connection_of_its_parent(cache):
+    # SQLite forbids it (https://sqlite.org/howtocorrupt.html, section 2.6), and it goes well most of the time.
+    cache.store(SampleKey(REQUEST, 0), sample_response(0))
+    assert get(cache, 0)
+    writer, readers = cache._database._writer, list(cache._database._idle)
+
+    def work(say):
+        cache.store(SampleKey(REQUEST, 1), sample_response(1))
+        say(len(get(cache, 0, 1)))
+        say(cache._database._writer is not writer and not any(r in readers for r in cache._database._idle))
+
+    child = Child(work)
+    assert (child.hear(), child.hear()) == (2, 1)
+    child.wait()
 
 
 def test_a_number_too_large_for_sqlite_is_told_and_missed(cache):
