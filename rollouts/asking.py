@@ -32,6 +32,14 @@ class Asking:
         self._settings: dict[int, AdapterSettings] = {}
         self._transforms: list[PromptTransform] = resources.transforms(resolved.settings)[0]
 
+    def check(self, prompt: Any) -> None:
+        """Look at a prompt without transforming or encoding it.
+
+        Raises:
+            ConfigError: It can never be sent.
+        """
+        parse_prompt(prompt, self._resources.template(self._resolved, prompt).template, self._resolved.settings.system)
+
     def conversation(self, prompt: Any) -> tuple[Conversation, AdapterSettings]:
         """Parse a prompt and fold the transforms over it.
 

@@ -160,12 +160,13 @@ class RolloutsClient:
     ) -> Collector:
         n = count(n_samples)
         settings, resolved, call, asking = self._prepare(overrides)
-        for prompt in prompts:  # all are looked at before the first is sent
-            asking.conversation(prompt)
         collector = Collector(resolved, self._response_transforms(settings), prompts=prompts, n=n, single=single)
         asks: Iterator[Ask] = (asking.ask(prompt, prompt_index=i, n=n) for i, prompt in enumerate(prompts))
         if single:
             asks = iter([next(asks)])  # an adapter's refusal is raised here, before a run begins
+        else:
+            for prompt in prompts:  # all are looked at before the first is sent
+                asking.check(prompt)
         collector.run = self._run(
             resolved, call, asks, collector.deliver, total=len(prompts) * n, window=WINDOW, eager=False
         )

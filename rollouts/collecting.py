@@ -55,9 +55,8 @@ class Collector:
             self._slots[job.ask.prompt_index][job.index] = result
             return
         if isinstance(result, Failure):
-            if result.kind == "failed" or self._resolved.settings.on_error == "keep":
-                self._failures.append(result)
             if self._resolved.settings.on_error == "raise":
+                self._failures.append(result)
                 return
         self._keep(result)
 

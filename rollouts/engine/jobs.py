@@ -40,6 +40,8 @@ class Service:
         self._url: Callable[[Any], str] | None = getattr(adapter, "url", None)
         self._lock = threading.Lock()
         self._opened = False
+        self.answered = False
+        """True once any answer came, an error too: the address is right."""
 
     def open(self) -> None:
         """Open the adapter unless that was done."""

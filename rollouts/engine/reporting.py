@@ -124,7 +124,8 @@ class Reporter:
         if self._ended:
             return
         self._ended = True
-        self._show("close")
+        if self._shown:
+            self._show("close")
         elapsed = time.monotonic() - self._began
         known = self.cost if self.cost_known_for else None
         error = error or run.stop_error

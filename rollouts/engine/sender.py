@@ -56,6 +56,10 @@ def _must_not_start(run: Run, ask: Ask) -> RolloutsError | None:
     return None
 
 
+TRIES_OF_A_SILENT_SERVICE = 4
+"""Tries of one sample after which a service that never gave any answer is taken to be down, whatever `max_retries` says:
+a wrong address must not cost minutes. Once it has answered, it gets all the patience there is."""
+
 _STOPPED = RolloutsError("the run was stopped before this sample was sent")
 
 
@@ -81,14 +85,18 @@ def _attempts(job: Job) -> Response | Failure:
             return _finished(job, response, attempts)
         deadlines += outcome.billed
         job.billed = deadlines
+        if outcome.kind == "retryable" and not call.service.answered and attempts >= TRIES_OF_A_SILENT_SERVICE:
+            outcome = replace(outcome, kind="fatal", stops="run")
         wait = None if outcome.kind == "fatal" else call.policy.decide(outcome, attempts, deadlines, random.random)
         if wait is None:
-            error = to_error(outcome, what=job.describe(), attempts=attempts, service=call.service.host)
+            error = _error(job, outcome, attempts)
             if outcome.kind == "fatal" and outcome.stops == "run":
                 run.fail(error)
             elif outcome.kind == "fatal" and outcome.stops == "prompt":
                 ask.dead = error
             return job.failure("failed", error, attempts)
+        if run.stop.is_set():  # what failed was cut, and has no successor
+            return job.failure("cancelled", run.stop_error or _STOPPED, attempts)
         job.retries += 1
         run.tell_retry(RetryEvent(run.run_id, job.number, ask.prompt_index, attempts, outcome, wait))
         started = time.monotonic()
@@ -98,12 +106,20 @@ def _attempts(job: Job) -> Response | Failure:
             return job.failure("cancelled", run.stop_error or _STOPPED, attempts)
 
 
+def _error(job: Job, outcome: Outcome, attempts: int) -> RolloutsError:
+    kind = outcome.error
+    if kind is not None and not issubclass(kind, ProviderError | TransportError):
+        return kind(outcome.message)  # our own words: nothing was answered
+    return to_error(outcome, what=job.describe(), attempts=attempts, service=job.ask.call.service.host)
+
+
 def _attempt(job: Job) -> tuple[Outcome, Response | None]:
     """One request: the verdict, and the answer if it is one."""
     ask, call = job.ask, job.ask.call
     service = call.service
     try:
         reply = _post(job)
+        service.answered = True
         outcome = service.classify(reply) if service.classify is not None else None
         if outcome is None:
             outcome = classify(reply)

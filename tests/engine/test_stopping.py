@@ -17,7 +17,7 @@ import pytest
 
 from rollouts import RolloutsClient
 from rollouts.engine.claims import CLAIMS
-from rollouts.exceptions import RolloutsError
+from rollouts.exceptions import RolloutsError, TransportError
 from rollouts.testing.replies import default_reply
 from rollouts.testing.server import LoopbackServer, Reply
 
@@ -286,3 +286,13 @@ def test_when_the_first_caller_fails_the_second_asks_itself(server, tmp_path):
 
     assert len(results) == len(failures) == 1
     assert len(server.requests) == 2
+
+
+def test_a_server_that_is_down_is_told_soon(tmp_path):
+    client = RolloutsClient("m", base_url="http://127.0.0.1:9/v1", cache_dir=tmp_path, progress_bar=False)
+    with pytest.raises(TransportError, match="refused") as caught:
+        client.generate("Hello", n_samples=200)
+    client.close()
+
+    assert caught.value.rollouts.n_requested == 200
+    assert caught.value.rollouts.failures[-1].kind == "not_sent"
