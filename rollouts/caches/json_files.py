@@ -16,14 +16,14 @@ import stat
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
-from rollouts.caches import json_format, layout, legacy
+from rollouts.caches import json_format, json_inventory, layout, legacy
 from rollouts.caches.folders import check_directory, publish, remove, write_draft
 from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
 from rollouts.hookspecs import hookimpl
 from rollouts.identity import SampleKey, SampleRequest
 from rollouts.results import Response
 from rollouts.results.codec import from_record
-from rollouts.typing import CacheOptions, Spec
+from rollouts.typing import CacheOptions, Spec, StoredEntry
 
 # A symbolic link is followed only after a look at where it leads; a pipe in a file's place must not make us wait.
 _OPEN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -148,6 +148,20 @@ class JsonCache:
         finally:
             if draft:
                 remove(draft)
+
+    def entries(self) -> Iterator[StoredEntry]:
+        """Yield what is stored, in the order of the files' names.
+
+        Raises:
+            ConfigError: `cache_dir` is a file.
+            CacheError: The folders cannot be read.
+        """
+        check_directory(self._root)
+        return json_inventory.entries(self._root, self._bytes, StoredRaw)
+
+    def place(self, key: SampleKey) -> str:
+        """The file of a sample (another suffix where other requests' files have the name)."""
+        return self._folder(key.request) + layout.sample_name(key.number)
 
     def close(self) -> None:
         """Nothing is open."""

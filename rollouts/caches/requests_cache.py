@@ -8,6 +8,7 @@ others keep.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -16,12 +17,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from rollouts.caches import json_format
+from rollouts.caches.inventory import Reader
 from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
 from rollouts.hookspecs import hookimpl
-from rollouts.identity import SampleKey
+from rollouts.identity import SampleKey, SampleRequest
 from rollouts.results import Response
 from rollouts.results.codec import from_record
-from rollouts.typing import CacheOptions, Spec
+from rollouts.typing import CacheOptions, Spec, StoredEntry
 
 _CHUNK = 500  # keys in one read; SQLite before 3.32 takes 999 parameters
 _decode = json.JSONDecoder().decode
@@ -58,6 +60,9 @@ class Storage(Protocol):
 
     def read(self, names: Sequence[str]) -> dict[str, bytes]:
         """The texts that there are; makes nothing."""
+
+    def names(self) -> list[str]:
+        """All names, in order."""
 
     def add(self, texts: Sequence[tuple[str, bytes]]) -> list[str]:
         """Keep texts, durable on return; the names that were taken already, whose texts stay as they are."""
@@ -141,6 +146,24 @@ class RequestsCache:
         for name in taken:
             self._store_beside(*new[name])
 
+    def entries(self) -> Iterator[StoredEntry]:
+        """Yield what is stored, in the order of the names; what was moved aside is left out.
+
+        Raises:
+            CacheError: The storage cannot be read.
+        """
+        reader = Reader()
+        names = [name for name in self._storage.names() if not name.endswith(".damaged")]
+        for start in range(0, len(names), _CHUNK):
+            texts = self._storage.read(names[start : start + _CHUNK])
+            for name, text in sorted(texts.items()):
+                raw = StoredRaw(self._storage, name)
+                yield reader.entry(text, name, raw, belongs=functools.partial(_belongs, name))
+
+    def place(self, key: SampleKey) -> str:
+        """The storage and name of a sample (another suffix where other requests' answers have the name)."""
+        return f"{self._storage.location}, {_name(key)}"
+
     def close(self) -> None:
         """Close the storage."""
         self._storage.close()
@@ -200,6 +223,10 @@ class RequestsCache:
 def _name(key: SampleKey, suffix: int = 0) -> str:
     name = f"{key.request.fingerprint}-{key.number}"
     return f"{name}_{suffix}" if suffix else name
+
+
+def _belongs(name: str, request: SampleRequest, number: int) -> bool:
+    return name.partition("_")[0] == _name(SampleKey(request, number))
 
 
 def _is_response(record: dict[str, object]) -> bool:

@@ -120,6 +120,19 @@ class SqliteStorage:
                         return {}
                     raise
 
+    def names(self) -> list[str]:
+        """All names, in order."""
+        with self._storage(write=False) as storage:
+            if storage is None:
+                return []
+            with storage.connection() as connection:
+                try:
+                    return [row[0] for row in connection.execute("SELECT key FROM samples ORDER BY key")]
+                except sqlite3.OperationalError as error:
+                    if "no such table" in str(error):
+                        return []
+                    raise
+
     def add(self, texts: Sequence[tuple[str, bytes]]) -> list[str]:
         """Keep texts in one transaction; the names that were taken."""
         insert = "INSERT OR IGNORE INTO samples (key, value) VALUES (?, ?)"
@@ -223,6 +236,13 @@ class FileStorage:
                         found[name] = files[name]
         return found
 
+    def names(self) -> list[str]:
+        """All names, in order."""
+        with self._errors("read"):
+            if not check_directory(self._folder):
+                return []
+            return sorted(path.name.removesuffix(".json") for path in self._files().paths() if path.name[0] != ".")
+
     def add(self, texts: Sequence[tuple[str, bytes]]) -> list[str]:
         """Keep each text in a file of its own; the names that were taken."""
         with self._errors("written"):
@@ -282,6 +302,11 @@ class RemoteStorage:
                 with contextlib.suppress(KeyError):
                     found[name] = _bytes(storage[name])
         return found
+
+    def names(self) -> list[str]:
+        """All names, in order."""
+        with self._errors("read") as storage:
+            return sorted(map(str, storage.keys()))
 
     def add(self, texts: Sequence[tuple[str, bytes]]) -> list[str]:
         """Keep texts; the names that were taken."""

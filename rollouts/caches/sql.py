@@ -14,6 +14,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
+from rollouts.caches import sql_inventory
 from rollouts.caches.sql_database import Database
 from rollouts.caches.sql_rows import LARGEST, Row, insert, marks, read_row, select
 from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
@@ -21,7 +22,7 @@ from rollouts.hookspecs import hookimpl
 from rollouts.identity import SampleKey, SampleRequest
 from rollouts.results import Response
 from rollouts.results.codec import dump_json
-from rollouts.typing import CacheOptions, Spec
+from rollouts.typing import CacheOptions, Spec, StoredEntry
 
 FILE_NAME = "rollouts.sqlite"
 
@@ -113,6 +114,18 @@ class SqlCache:
                 self._write(batches)
         if batch.error is not None:
             raise CacheError(str(batch.error)) from batch.error
+
+    def entries(self) -> Iterator[StoredEntry]:
+        """Yield what is stored, by fingerprint and number.
+
+        Raises:
+            CacheError: The database is damaged, of a later version, or not ours.
+        """
+        return sql_inventory.entries(self._database)
+
+    def place(self, key: SampleKey) -> str:
+        """The file and row of a sample."""
+        return f"{self._database.path}, request {key.request.fingerprint[:16]}, number {key.number}"
 
     def close(self) -> None:
         """Close the connections; the last one to close tidies SQLite's own files away."""
