@@ -53,6 +53,7 @@ STARTS_AGAIN = [
     ("I add them up and then", "<think>\nOkay, first"),
     ("Okay, so I need to find the product of", "Okay, so I need to multiply five by ten."),
     ("5*1", "Sure! 5*10 is 50."),
+    ("Five times ten can be split into", "Five times ten can be computed at once."),
 ]
 
 

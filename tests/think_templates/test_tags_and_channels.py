@@ -104,6 +104,8 @@ MODELS = {
 
 @pytest.mark.parametrize(("name", "model"), [(name, model) for name, models in MODELS.items() for model in models])
 def test_each_family_is_known_by_its_model_names(name, model):
-    specs = [spec for module in (think_tags, mistral, harmony, none) for spec in module.rollouts_register_think_templates()]
+    specs = [
+        spec for module in (think_tags, mistral, harmony, none) for spec in module.rollouts_register_think_templates()
+    ]
     fitting = [(len(p), spec.name) for spec in specs for p in spec.models if fnmatchcase(model.lower(), p)]
     assert (max(fitting)[1] if fitting else None) == name
