@@ -6,11 +6,12 @@ sentence i leaves it out. So the kept arm of a sentence is the removed arm of th
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rollouts.exceptions import ConfigError
+from rollouts.exceptions import ConfigError, RolloutsWarning
 from rollouts.resampling.answers import (
     Answer,
     Extract,
@@ -25,7 +26,7 @@ from rollouts.resampling.asking import Asker, ask_distinct, frozen, joined
 from rollouts.resampling.splitters import first_sentence
 from rollouts.resampling.stopping import Rule, width_below
 from rollouts.resampling.trace import FORCED_LEAD, Positions, Trace
-from rollouts.results import Response, Rollouts
+from rollouts.results import Failure, Response, Rollouts
 
 FORCED_SETTINGS: Mapping[str, Any] = {"max_tokens": 32, "stop": ["}\n", "}.", "}$", "\n\n"]}
 r"""Few tokens, and a stop at the brace that ends the answer. A bare `}` would cut `\frac{1}{2}` after the 1."""
@@ -129,6 +130,30 @@ class Resampling:
             raise ConfigError(f"{', '.join(unknown)}: judging has the fields {', '.join(known)}.")
         now = {name: getattr(self.judging, name) for name in known}
         return Resampling(self.trace, self.arms, self.forced, Judging(**{**now, **changes}), self._firsts)
+
+    @property
+    def distinct_arms(self) -> list[Rollouts]:
+        """The arms, each once where equal prefixes share one."""
+        return list({id(arm): arm for arm in self.arms.values()}.values())
+
+    @property
+    def restarted(self) -> int:
+        """Samples that began anew instead of going on from their prefix: they say nothing about the sentences."""
+        return sum(r.continued == "no" for arm in self.distinct_arms for r in arm)
+
+    def continuing(self) -> Resampling:
+        """The same resampling without the samples that began anew. Sends nothing."""
+
+        done: dict[int, Rollouts] = {}
+
+        def kept(arm: Rollouts) -> Rollouts:
+            if id(arm) not in done:
+                slots = (s for s in arm.slots if isinstance(s, Failure) or s.continued != "no")
+                done[id(arm)] = replace(arm, slots=tuple(slots))
+            return done[id(arm)]
+
+        arms = {i: kept(arm) for i, arm in self.arms.items()}
+        return Resampling(self.trace, arms, {i: kept(arm) for i, arm in self.forced.items()}, self.judging)
 
     @property
     def cost(self) -> float | None:
@@ -240,7 +265,15 @@ def resample(
         forced_arms = force_answers(
             ask, trace, forced_samples or n_samples, numbers, seed=seed, **{**settings, **(forced_settings or {})}
         )
-    return Resampling(trace, dict(zip(numbers, arms, strict=True)), forced_arms, judging)
+    result = Resampling(trace, dict(zip(numbers, arms, strict=True)), forced_arms, judging)
+    if result.restarted:
+        warnings.warn(
+            f"{result.restarted} of {sum(map(len, result.distinct_arms))} samples began anew instead of going on from their "
+            "prefix, so they say nothing about the sentences: use another provider, or leave them out with `resampling.continuing()`.",
+            RolloutsWarning,
+            stacklevel=2,
+        )
+    return result
 
 
 def _in_rounds(

@@ -85,8 +85,13 @@ class Trace:
             dialect: How this model marks its thought.
 
         Raises:
-            ConfigError: No thought, or no question.
+            ConfigError: No thought, a mere summary of it, or no question.
         """
+        if response.reasoning_kind in ("summary", "encrypted"):
+            raise ConfigError(
+                f"the response's reasoning is of the kind {response.reasoning_kind}, not the thought itself, so no model "
+                "can go on from it: use a model or provider that shows its thought."
+            )
         asked = response.prompt if question is None else question
         if asked is None:
             raise ConfigError("the response does not know its prompt: pass `question=`.")

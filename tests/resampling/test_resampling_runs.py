@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from rollouts.exceptions import ConfigError
+from rollouts.exceptions import ConfigError, RolloutsWarning
 from rollouts.resampling import (
     Resampling,
     Trace,
@@ -197,6 +197,18 @@ def test_failures_stay_in_the_arms_and_have_a_class():
 
     result = resample(Model(speak), TRACE, 3, truth="3")
     assert [a.kind for a in result.answers(0)] == ["answered", "error", "answered"]
+
+
+def test_samples_that_began_anew_are_told_and_can_be_left_out():
+    def speak(prompt, number):
+        return Response(
+            "\\boxed{1}", " Fine.", completed_reasoning=True, seed=number, continued="no" if number else "yes"
+        )
+
+    with pytest.warns(RolloutsWarning, match="8 of 12 samples began anew"):
+        result = resample(Model(speak), TRACE, 3)
+    assert result.restarted == 8
+    assert {len(arm) for arm in result.continuing().arms.values()} == {1}
 
 
 # ── Conditions ──

@@ -73,6 +73,11 @@ def test_a_trace_without_thought_is_refused(response):
         Trace.from_response(response)
 
 
+def test_a_summary_of_a_thought_is_refused():
+    with pytest.raises(ConfigError, match="summary"):
+        Trace.from_response(Response("42", reasoning="In short.", reasoning_kind="summary", prompt="Q"))
+
+
 def test_a_response_that_does_not_know_its_prompt_asks_for_the_question():
     with pytest.raises(ConfigError, match="question="):
         Trace.from_response(Response("42", reasoning="A."))

@@ -33,6 +33,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--anywhere", action="store_true", help="look for the answer in the thought too")
     parser.add_argument("--adapter", help="who answers (default: as for `rollouts generate`)")
     parser.add_argument("--base-url", help="where the service is")
+    parser.add_argument("--provider", help="the one provider that may answer, where the service routes among several")
     parser.add_argument("--temperature", type=float, help="default: the provider's own")
     parser.add_argument("--max-tokens", type=int, help="default: the provider's own")
     parser.add_argument("--max-cost", type=float, help="US dollars that may be spent")
@@ -52,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
         for name in ("adapter", "base_url", "temperature", "max_tokens", "max_cost")
         if (value := getattr(arguments, name)) is not None
     }
+    if arguments.provider is not None:
+        given["provider"] = {"only": [arguments.provider]}
     with RolloutsClient(model=arguments.model, **given) as client:
         return report(client, arguments)
 

@@ -94,18 +94,21 @@ def test_the_interval_of_a_distance_holds_the_estimate_and_no_negative_number(pa
     assert 0 <= low <= estimate <= high
 
 
-@pytest.mark.parametrize("metric", ["kl", "tv", "js"])
+LIKE, FAR, NEAR = ([0.5, 0.3, 0.2],) * 2, ([0.5, 0.3, 0.2], [0.2, 0.3, 0.5]), ([0.7, 0.2, 0.1], [0.6, 0.3, 0.1])
+MANY = ([0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1], [0.6, 0.2, 0.05, 0.05, 0.05, 0.03, 0.02])
+
+
 @pytest.mark.parametrize(
-    ("p", "q"),
-    [([0.5, 0.3, 0.2], [0.5, 0.3, 0.2]), ([0.5, 0.3, 0.2], [0.2, 0.3, 0.5]), ([0.7, 0.2, 0.1], [0.6, 0.3, 0.1])],
+    ("metric", "pair", "n"),
+    [*((metric, pair, 100) for metric in ("kl", "tv", "js") for pair in (LIKE, FAR, NEAR)), ("js", MANY, 20)],
 )
-def test_the_interval_of_a_distance_covers_the_true_one(metric, p, q):
+def test_the_interval_of_a_distance_covers_the_true_one(metric, pair, n):
     rng = np.random.default_rng(3)
-    p, q = np.array(p), np.array(q)
+    p, q = map(np.array, pair)
     true = float({"kl": lambda: (p * np.log(p / q)).sum(), "tv": lambda: tv(p, q), "js": lambda: js(p, q)}[metric]())
     covered = 0
     for _ in range(200):
-        a, b = rng.multinomial(100, p).astype(float), rng.multinomial(100, q).astype(float)
+        a, b = rng.multinomial(n, p).astype(float), rng.multinomial(n, q).astype(float)
         low, high = bootstrap_distance(a, b, metric, 0.5, 0.95, 200, rng)
         covered += low - 1e-12 <= true <= high + 1e-12
-    assert covered >= 0.88 * 200
+    assert covered >= 0.85 * 200
