@@ -141,6 +141,11 @@ class Response:
         record["thought"] = self.thought
         return record
 
+    def _repr_html_(self) -> str:
+        from rollouts.results.html import response_html
+
+        return response_html(self)
+
     def __repr__(self) -> str:
         shown = {"seed": self.seed, "content": self.content, "reasoning": self.reasoning}
         texts = (f"{name}={_short(value)!r}" for name, value in shown.items())
@@ -162,7 +167,18 @@ def _short(value: object) -> object:
 
 
 _PUBLIC: tuple[str, ...] = tuple(f.name for f in fields(Response) if f.name not in ("raw_source", "usage"))
-_POSITION = ("index", "prompt_index", "prompt", "cached", "raw_source", "latency", "attempts", "received", "origin", "pin")
+_POSITION = (
+    "index",
+    "prompt_index",
+    "prompt",
+    "cached",
+    "raw_source",
+    "latency",
+    "attempts",
+    "received",
+    "origin",
+    "pin",
+)
 _COMPARED: tuple[str, ...] = tuple(f.name for f in fields(Response) if f.name not in _POSITION)
 
 

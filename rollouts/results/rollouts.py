@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
 
+from rollouts.exceptions import ConfigError
 from rollouts.results.response import Failure, Response
+
+if TYPE_CHECKING:
+    from rollouts.results.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,9 @@ class Rollouts(Sequence[Response]):
 
     def __repr__(self) -> str:
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        return f"Rollouts({len(self)} of {self.n_requested} samples{failed}, {self.n_cached} cached, model={self.model!r})"
+        return (
+            f"Rollouts({len(self)} of {self.n_requested} samples{failed}, {self.n_cached} cached, model={self.model!r})"
+        )
 
     # ── Counts ──
 
@@ -137,6 +144,75 @@ class Rollouts(Sequence[Response]):
         """How many answers went on from the prefill; all 0 without one."""
         count = Counter(r.continued for r in self.responses)
         return Continuation(count["yes"], count["no"], count["unknown"])
+
+    # ── Elsewhere ──
+
+    def summary(self) -> Summary:
+        """How the samples ended, what they took, who computed them; `print` it."""
+        from rollouts.results.summary import summarise
+
+        return summarise(self)
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One dictionary for each slot, with the keys of `rollouts.results.tables.COLUMNS`."""
+        from rollouts.results import tables
+
+        return tables.records(self)
+
+    def to_dataframe(self, library: Literal["pandas", "polars"] = "pandas") -> Any:
+        """One row for each slot.
+
+        Raises:
+            ConfigError: The library is not installed.
+        """
+        from rollouts.results import tables
+
+        return tables.dataframe(self, library)
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write one row for each slot.
+
+        Raises:
+            ConfigError: pyarrow is not installed.
+        """
+        from rollouts.results import tables
+
+        tables.write_parquet(self, path)
+
+    def to_dataset(self) -> Any:
+        """One row for each slot, as a Hugging Face data set.
+
+        Raises:
+            ConfigError: `datasets` is not installed.
+        """
+        from rollouts.results import tables
+
+        return tables.dataset(self)
+
+    def to_jsonl(self, path: str | Path) -> None:
+        """Write one line for each slot; `from_jsonl` reads it back (all but the raw bodies)."""
+        from rollouts.results import tables
+
+        tables.write_jsonl(self, path)
+
+    @classmethod
+    def from_jsonl(cls, path: str | Path) -> Rollouts:
+        """Read what `to_jsonl` wrote.
+
+        Raises:
+            ConfigError: The file was not written by it, or holds several prompts (`tables.read_jsonl` reads those).
+        """
+        from rollouts.results import tables
+
+        found = tables.read_jsonl(path)
+        if len(found) != 1:
+            raise ConfigError(f"{path} holds {len(found)} prompts: read it with rollouts.results.tables.read_jsonl.")
+        return found[0]
+
+    def _repr_html_(self) -> str:
+        from rollouts.results.html import rollouts_html
+
+        return rollouts_html(self)
 
     # ── Names of rollouts 0.1.x ──
 
