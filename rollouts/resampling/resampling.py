@@ -143,7 +143,6 @@ class Resampling:
 
     def continuing(self) -> Resampling:
         """The same resampling without the samples that began anew. Sends nothing."""
-
         done: dict[int, Rollouts] = {}
 
         def kept(arm: Rollouts) -> Rollouts:
@@ -268,8 +267,9 @@ def resample(
     result = Resampling(trace, dict(zip(numbers, arms, strict=True)), forced_arms, judging)
     if result.restarted:
         warnings.warn(
-            f"{result.restarted} of {sum(map(len, result.distinct_arms))} samples began anew instead of going on from their "
-            "prefix, so they say nothing about the sentences: use another provider, or leave them out with `resampling.continuing()`.",
+            f"{result.restarted} of {sum(map(len, result.distinct_arms))} samples began anew instead of going on from "
+            "their prefix, so they say nothing about the sentences: use another provider, or leave them out with "
+            "`resampling.continuing()`.",
             RolloutsWarning,
             stacklevel=2,
         )

@@ -89,8 +89,8 @@ class Trace:
         """
         if response.reasoning_kind in ("summary", "encrypted"):
             raise ConfigError(
-                f"the response's reasoning is of the kind {response.reasoning_kind}, not the thought itself, so no model "
-                "can go on from it: use a model or provider that shows its thought."
+                f"the response's reasoning is of the kind {response.reasoning_kind}, not the thought itself, so "
+                "no model can go on from it: use a model or provider that shows its thought."
             )
         asked = response.prompt if question is None else question
         if asked is None:
