@@ -1,4 +1,7 @@
-"""What was wrong in rollouts 0.1.11, one test each (numbered as in the list of its defects). Each fails on the old behaviour."""
+"""What was wrong in rollouts 0.1.11, one test each, numbered as in the list of its defects.
+
+Each fails on the old behaviour.
+"""
 
 from __future__ import annotations
 

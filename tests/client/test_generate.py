@@ -289,9 +289,9 @@ def test_as_completed_reads_an_endless_input_only_as_far_as_needed(server, make_
 def test_as_completed_raises_after_the_last_answer(server, make_client):
     server.reply = fail_some(1)
     got = []
+    stream = make_client().as_completed(["a", "b"], n_samples=3)
     with pytest.raises(SamplingError) as caught:
-        for response in make_client().as_completed(["a", "b"], n_samples=3):
-            got.append(response)
+        got.extend(stream)
 
     assert len(got) == 4
     assert len(caught.value.failures) == 2
