@@ -7,6 +7,7 @@ from rollouts.resampling.answers import (
     Answer,
     answers_of,
     boxed,
+    category,
     extract,
     extractor,
     grade,
@@ -24,12 +25,13 @@ from rollouts.resampling.conditional import (
 )
 from rollouts.resampling.plans import ResamplePlan, plan_resample
 from rollouts.resampling.resampling import Judging, Resampling, force_answer, force_answers, resample
-from rollouts.resampling.splitters import first_sentence, piece, split_sentences
+from rollouts.resampling.splitters import STYLES, first_sentence, piece, split_sentences
 from rollouts.resampling.stopping import any_of, converged, width_below, wilson
 from rollouts.resampling.trace import Dialect, Trace, transplant
 from rollouts.resampling.voting import Vote, estimate_pass_at_k, majority_vote, pass_at_k, self_consistency
 
 __all__ = [
+    "STYLES",
     "Answer",
     "Asker",
     "Conditional",
@@ -44,6 +46,7 @@ __all__ = [
     "answers_of",
     "any_of",
     "boxed",
+    "category",
     "converged",
     "draw_until",
     "estimate_pass_at_k",

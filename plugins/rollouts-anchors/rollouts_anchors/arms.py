@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rollouts.resampling import Answer, Resampling
-from rollouts.resampling.answers import category
+from rollouts.resampling import Answer, Resampling, category
 from rollouts.results import Rollouts
 
 

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _splitter(client: Any, style: str) -> Any:
     """A splitter of ours by its name, any other from the client's plugins."""
-    from rollouts.resampling.splitters import STYLES
+    from rollouts.resampling import STYLES
 
     return style if style in STYLES else client.plugins.make("splitter", style)
 

@@ -193,6 +193,27 @@ def test_the_policy_lets_only_the_pages_own_script_run():
     assert f"script-src 'sha256-{digest}'" in text
 
 
+@pytest.mark.slow
+def test_a_browser_opens_the_page_from_a_file_and_runs_nothing_that_a_model_wrote(tmp_path):
+    import shutil
+    import subprocess
+
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium is installed")
+    path = write_html(tmp_path / "page.html", resampling(), importance(resampling()), title="Plain title")
+    # An own profile, so that a browser that is open already is left alone.
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    dom = subprocess.run(
+        [browser, *options, path.as_uri()], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert "<title>Plain title</title>" in dom
+    reader = Reader()
+    reader.feed(dom)
+    assert reader.tags.count("script") == 1
+    assert any(EVIL in tip for tip in reader.tips)
+
+
 @pytest.mark.parametrize("options", [{"metric": "js"}, {"interval": "none"}, {"kind": "forced"}])
 def test_the_page_shows_every_kind_of_table(options):
     data = resampling()
