@@ -9,8 +9,10 @@ from typing import Any
 
 from rollouts.continuation import choose_pin
 from rollouts.engine import Ask, Call
+from rollouts.engine.guests import blame
 from rollouts.exceptions import ConfigError, PluginError, RolloutsError, RolloutsWarning
 from rollouts.identity import SampleRequest
+from rollouts.plugins import TemplateChoice
 from rollouts.prompts import parse_prompt
 from rollouts.resources import Resolved, Resources
 from rollouts.settings import AdapterSettings
@@ -48,11 +50,11 @@ class Asking:
             PluginError: A transform failed.
         """
         choice = self._resources.template(self._resolved, prompt)
-        conversation, notes = parse_prompt(prompt, choice.template, self._resolved.settings.system)
+        conversation, notes = self._parsed(prompt, choice)
         for note in [choice.warning, *notes]:
             self.warn(note)
         for transform in self._transforms:
-            conversation = _transformed(transform, conversation)
+            conversation = transform(conversation)
         settings = self._settings.get(id(choice.template))
         if settings is None:
             settings = self._resolved.settings.for_adapter(model=self._resolved.model, template=choice.template)
@@ -73,7 +75,9 @@ class Asking:
         except RolloutsError:
             raise
         except Exception as error:
-            raise PluginError(f"the adapter {resolved.spec.name!r} failed to encode the prompt: {error!r}") from error
+            raise blame(resolved.service.credit, "encode", error) from error
+        if not isinstance(wire, WireRequest):
+            raise PluginError(f"{resolved.service.credit}: encode gave a {type(wire).__name__}, not a WireRequest.")
         wire = self._pinned(wire)
         return SampleRequest(
             adapter=resolved.spec.name,
@@ -96,27 +100,20 @@ class Asking:
             self._warned.add(note)
             warnings.warn(note, RolloutsWarning, stacklevel=_caller())
 
+    def _parsed(self, prompt: Any, choice: TemplateChoice) -> tuple[Conversation, list[str]]:
+        try:
+            return parse_prompt(prompt, choice.template, self._resolved.settings.system)
+        except RolloutsError:
+            raise
+        except Exception as error:
+            raise blame(self._resources.manager.credit("think_template", choice.name), "open", error) from error
+
     def _pinned(self, wire: WireRequest) -> WireRequest:
         if wire.conversation.prefill is None or self._resolved.spec.name != "openrouter":
             return wire
         pin, note = choose_pin(self._resolved.spec.name, self._resolved.model, wire.body)
         self.warn(note)
         return replace(wire, pin=pin) if pin else wire
-
-
-def _transformed(transform: PromptTransform, conversation: Conversation) -> Conversation:
-    name = getattr(transform, "__name__", type(transform).__name__)
-    try:
-        changed = transform(conversation)
-    except RolloutsError:
-        raise
-    except Exception as error:
-        raise PluginError(f"the prompt transform {name!r} failed: {type(error).__name__}: {error}") from error
-    if not isinstance(changed, Conversation):
-        raise PluginError(
-            f"the prompt transform {name!r} gave {type(changed).__name__}; it must return a Conversation."
-        )
-    return changed
 
 
 def count(n_samples: Any) -> int:

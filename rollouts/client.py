@@ -9,6 +9,7 @@ from typing import Any
 
 from rollouts.asking import Asking, count, one_prompt
 from rollouts.collecting import Collector
+from rollouts.config import load_config
 from rollouts.engine import WINDOW, Ask, Call, Job, Reporter, Run
 from rollouts.exceptions import ConfigError
 from rollouts.logs import show_log
@@ -33,18 +34,19 @@ class RolloutsClient:
             rollouts = client.generate("What is 5*10?", n_samples=50)
     """
 
-    def __init__(self, model: str, **settings: Any) -> None:
-        """Check the settings; opens and sends nothing.
+    def __init__(self, model: str | None = None, **settings: Any) -> None:
+        """Check the settings, those of files and environment too; opens and sends nothing.
 
         Args:
-            model: The model's name as the service has it.
+            model: The model's name as the service has it; None takes it from file or environment.
             **settings: See `rollouts.settings.SETTINGS` or the page "Settings".
 
         Raises:
             UnknownSetting: A name that is no setting.
             ConfigError: A value out of range.
         """
-        self.settings: Settings = make_settings(model=model, **settings)
+        given = settings if model is None else {"model": model, **settings}
+        self.settings: Settings = make_settings(**{**load_config().values, **given})
         self.plugins = plugin_manager(self.settings.plugins)
         self._resources = Resources(self.plugins)
         self._resources.use_executor(self.settings.executor, self.settings.executor_options)
@@ -188,6 +190,7 @@ class RolloutsClient:
             adapter=resolved.spec.name,
             total=total,
             progress=self._progress(resolved.settings, total),
+            progress_credit=self.plugins.credit("progress", resolved.settings.progress),
             notify=self.plugins.notify,
             observed=self.plugins.has_observers,
         )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rollouts.engine import Job, Run
-from rollouts.exceptions import PluginError, PrefillUnsupported, RolloutsError, RolloutsWarning, SamplingError
+from rollouts.exceptions import PrefillUnsupported, RolloutsError, RolloutsWarning, SamplingError
 from rollouts.resources import Resolved
 from rollouts.results import Failure, Response, Rollouts
 from rollouts.typing import ResponseTransform
@@ -68,16 +68,13 @@ class Collector:
                 "(provider={'only': ['…']}; `rollouts probe` finds one), or take require_prefill off."
             )
             return job.failure("failed", error, response.attempts)
-        for transform in self._transforms:
-            name = getattr(transform, "__name__", type(transform).__name__)
-            try:
+        try:
+            for transform in self._transforms:
                 response = transform(response)
-            except RolloutsError:
-                raise
-            except Exception as error:
-                raise PluginError(f"the response transform {name!r} failed: {type(error).__name__}: {error}") from error
-            if not isinstance(response, Response):
-                raise PluginError(f"the response transform {name!r} gave {type(response).__name__}, not a Response.")
+        except RolloutsError as error:
+            # Raised when the run is over: what is in flight is stored, and the slot tells what happened.
+            job.run.fail(error)
+            return job.failure("failed", error, response.attempts)
         return response
 
     # ── When it is over ──

@@ -18,12 +18,16 @@ from urllib.parse import urlsplit
 from rollouts.continuation import judge
 from rollouts.engine import Call, Engine, Service, Store
 from rollouts.engine.budget import Budget, check_priceable
+from rollouts.engine.guests import said
 from rollouts.engine.limits import Limiters
 from rollouts.engine.scopes import park_of, scope_for
-from rollouts.exceptions import ConfigError
+from rollouts.engine.workers import Borrowed
+from rollouts.exceptions import ConfigError, PluginError, RolloutsError
 from rollouts.identity import canonical
+from rollouts.logs import logger
 from rollouts.plugins import PluginManager, TemplateChoice, wire_model
 from rollouts.prompts import opens_thought
+from rollouts.results import Response
 from rollouts.retry import RetryPolicy
 from rollouts.settings import Settings, public_url
 from rollouts.transport import Auth
@@ -31,6 +35,7 @@ from rollouts.typing import (
     AdapterOptions,
     AdapterSpec,
     CacheOptions,
+    Conversation,
     ExecutorOptions,
     LimiterOptions,
     PromptTransform,
@@ -106,7 +111,7 @@ class Resources:
         def make() -> Service:
             adapter = self.manager.make("adapter", spec.name, AdapterOptions(base_url=base_url, options=options))
             host = urlsplit(base_url).netloc.rpartition("@")[2] or spec.name
-            return Service(adapter, name=spec.name, host=host)
+            return Service(adapter, name=spec.name, host=host, credit=self.manager.credit("adapter", spec.name))
 
         return self._once(self._services, (spec.name, base_url, _frozen(options)), make)
 
@@ -129,11 +134,15 @@ class Resources:
         found: list[tuple[int, str, Any]] = []
         for item in settings.transforms:
             if callable(item):
-                found.append((getattr(item, "order", 0), getattr(item, "acts_on", "prompt"), item))
+                order, acts_on, transform = getattr(item, "order", 0), getattr(item, "acts_on", "prompt"), item
+                credit = f"the {acts_on} transform {getattr(item, '__name__', type(item).__name__)!r}"
             else:
                 name, options = (item, {}) if isinstance(item, str) else item
                 spec = cast(TransformSpec, self.manager.spec("transform", name))
-                found.append((spec.order, spec.acts_on, self.manager.make("transform", name, **options)))
+                order, acts_on = spec.order, spec.acts_on
+                transform = self.manager.make("transform", name, **options)
+                credit = self.manager.credit("transform", name).replace("the ", f"the {acts_on} ", 1)
+            found.append((order, acts_on, _guarded(transform, credit, _ACTED_ON[acts_on])))
         found.sort(key=lambda entry: entry[0])  # stable: equal orders act as given
         return [f for _, on, f in found if on == "prompt"], [f for _, on, f in found if on == "response"]
 
@@ -191,7 +200,11 @@ class Resources:
         options = CacheOptions(cache_dir=settings.cache_dir, options=settings.cache_options)
         # The directory as it is now: a later chdir must not move what is open.
         identity = (name, os.path.abspath(settings.cache_dir), _frozen(settings.cache_options))
-        return self._once(self._stores, identity, lambda: Store(self.manager.make("cache", name, options), name))
+
+        def make() -> Store:
+            return Store(self.manager.make("cache", name, options), name, credit=self.manager.credit("cache", name))
+
+        return self._once(self._stores, identity, make)
 
     def _limiter(self, settings: Settings, base_url: str, key: str | None) -> Limiters:
         scope = scope_for(base_url or "in-process", key)
@@ -215,7 +228,8 @@ class Resources:
             limiters = [
                 self.manager.make("limiter", name, options) if isinstance(name, str) else name for name in names
             ]
-            return Limiters(limiters, park_of(scope))
+            credits = [self.manager.credit("limiter", name) for name in names]
+            return Limiters(limiters, park_of(scope), names=credits)
 
         limiters: Limiters = self._once(self._limiters, identity, make)
         return limiters
@@ -231,8 +245,13 @@ class Resources:
         self._executor = ("threads" if wanted is None else wanted, options)
 
     def _make_executor(self, size: int) -> Executor:
-        name, options = self._executor
-        executor: Executor = self.manager.make("executor", name, ExecutorOptions(max_concurrency=size, options=options))
+        wanted, options = self._executor
+        if not isinstance(wanted, str):
+            # Its threads run the worker loops. One whose workers are other processes or machines cannot.
+            return Borrowed(wanted)
+        executor: Executor = self.manager.make(
+            "executor", wanted, ExecutorOptions(max_concurrency=size, options=options)
+        )
         return executor
 
     def _once(self, made: dict[Any, T], identity: Any, make: Callable[[], T]) -> T:
@@ -245,13 +264,36 @@ class Resources:
         """Stop the engine, close adapters and caches. Idempotent."""
         self.engine.close()
         with self._lock:
-            for service in self._services.values():
-                service.close()
-            for store in self._stores.values():
-                store.close()
+            parts = [(service.close, service.credit) for service in self._services.values()]
+            parts += [(store.close, store.credit) for store in self._stores.values()]
+            for close, credit in parts:
+                try:
+                    close()
+                except Exception as error:  # or the others would stay open
+                    logger.warning("%s failed in close: %s", credit, said(error), exc_info=True)
             self._services.clear()
             self._stores.clear()
             self._limiters.clear()
+
+
+_ACTED_ON: Mapping[str, type] = {"prompt": Conversation, "response": Response}
+
+
+def _guarded(transform: Callable[[Any], Any], credit: str, wanted: type) -> Callable[[Any], Any]:
+    """A transform whose failure is told with its name."""
+
+    def act(value: Any) -> Any:
+        try:
+            changed = transform(value)
+        except RolloutsError:
+            raise
+        except Exception as error:
+            raise PluginError(f"{credit} failed: {said(error)}") from error
+        if not isinstance(changed, wanted):
+            raise PluginError(f"{credit} gave a {type(changed).__name__}; it must return a {wanted.__name__}.")
+        return changed
+
+    return act
 
 
 def _frozen(options: Mapping[str, Any]) -> str:

@@ -30,10 +30,11 @@ Judge = Callable[["Response", "Conversation"], tuple[str | None, str | None]]
 class Service:
     """An adapter in use: opened once before the first unsent sample, by whichever worker comes first."""
 
-    def __init__(self, adapter: ProviderAdapter, *, name: str, host: str) -> None:
-        """Take over `adapter`, registered as `name`, speaking to `host`."""
+    def __init__(self, adapter: ProviderAdapter, *, name: str, host: str, credit: str = "") -> None:
+        """Take over `adapter`, registered as `name`, speaking to `host`; `credit` says whose it is."""
         self.adapter = adapter
         self.name = name
+        self.credit = credit or f"the adapter {name!r}"
         self.host = host
         self.send: Callable[..., Any] | None = getattr(adapter, "send", None)
         self.classify: Callable[..., Any] | None = getattr(adapter, "classify", None)

@@ -6,7 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rollouts.engine.guests import blame
 from rollouts.engine.scopes import Park
+from rollouts.exceptions import PluginError, RolloutsError
 from rollouts.typing import Outcome
 
 if TYPE_CHECKING:
@@ -37,25 +39,38 @@ class Limiters:
 
     __slots__ = ("_clock", "_limiters", "_park")
 
-    def __init__(self, limiters: Sequence[Limiter], park: Park, clock: Clock = time.monotonic) -> None:
-        """Compose `limiters`; `park` and they read the same `clock`."""
-        self._limiters = tuple(limiters)
+    def __init__(
+        self, limiters: Sequence[Limiter], park: Park, clock: Clock = time.monotonic, *, names: Sequence[str] = ()
+    ) -> None:
+        """Compose `limiters`; `park` and they read the same `clock`, `names` says whose they are."""
+        names = names or [f"the limiter {type(limiter).__name__}" for limiter in limiters]
+        self._limiters = tuple(zip(limiters, names, strict=True))
         self._park = park
         self._clock = clock
 
     def acquire(self, request: SampleRequest, stop: Stop) -> Permit | None:
-        """Wait until every limiter agrees and no park is on; None when stopped, and then nothing is kept."""
+        """Wait until every limiter agrees and no park is on; None when stopped, and then nothing is kept.
+
+        Raises:
+            PluginError: A limiter failed; nothing is kept then either.
+        """
         park, clock = self._park, self._clock
         while True:
             if park.until > clock() and not park.wait(stop, clock):
                 return None
-            permits: list[Permit] = []
-            for limiter in self._limiters:
-                permit = limiter.acquire(request, stop)
+            permits: list[tuple[Permit, str]] = []
+            for limiter, name in self._limiters:
+                try:
+                    permit = limiter.acquire(request, stop)
+                except BaseException as error:
+                    _give_back(permits)
+                    if isinstance(error, RolloutsError) or not isinstance(error, Exception):
+                        raise
+                    raise blame(name, "acquire", error) from None
                 if permit is None:
                     _give_back(permits)
                     return None
-                permits.append(permit)
+                permits.append((permit, name))
             now = clock()
             if park.until <= now:
                 return _Permits(permits, park, clock, now)
@@ -63,15 +78,21 @@ class Limiters:
             _give_back(permits)
 
 
-def _give_back(permits: list[Permit]) -> None:
-    for permit in reversed(permits):
-        cancel(permit)
+def _give_back(permits: list[tuple[Permit, str]]) -> None:
+    failed: PluginError | None = None
+    for permit, name in reversed(permits):
+        try:
+            cancel(permit)
+        except Exception as error:
+            failed = blame(name, "cancel", error)
+    if failed is not None:
+        raise failed
 
 
 class _Permits:
     __slots__ = ("_clock", "_park", "_permits", "_started")
 
-    def __init__(self, permits: list[Permit], park: Park, clock: Clock, started: float) -> None:
+    def __init__(self, permits: list[tuple[Permit, str]], park: Park, clock: Clock, started: float) -> None:
         self._permits = permits
         self._park = park
         self._clock = clock
@@ -82,8 +103,14 @@ class _Permits:
             self._park.relieve(started=self._started)
         elif outcome.parks:
             self._park.announce(outcome.retry_after, started=self._started, now=self._clock())
-        for permit in self._permits:
-            permit.settle(outcome, usage)
+        failed: PluginError | None = None
+        for permit, name in self._permits:
+            try:
+                permit.settle(outcome, usage)
+            except Exception as error:  # the others are told all the same
+                failed = blame(name, "settle", error)
+        if failed is not None:
+            raise failed
 
     def cancel(self) -> None:
         _give_back(self._permits)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from rollouts.engine.guests import said
 from rollouts.events import RetryEvent, RunEnd, RunStart, SampleEvent
 from rollouts.results import Failure, Response
 
@@ -37,10 +38,14 @@ class Reporter:
         adapter: str,
         total: int | None,
         progress: Progress | None,
+        progress_credit: str = "the progress reporter",
         notify: Callable[[str, Any], None],
         observed: Callable[[str], bool],
     ) -> None:
-        """Report to `progress` (None: nobody looks) and to the hooks behind `notify`, where `observed` says so."""
+        """Report to `progress` (None: nobody looks) and to the hooks behind `notify`, where `observed` says so.
+
+        `progress_credit` says whose the reporter is.
+        """
         self.run_id = f"run-{next(_numbers)}"
         self.model = model
         self.adapter = adapter
@@ -50,6 +55,7 @@ class Reporter:
         self.cost = 0.0
         self.cost_known_for = 0
         self._progress = progress
+        self._progress_credit = progress_credit
         self._notify = notify
         self._on_sample = observed("rollouts_on_sample")
         self._on_retry = observed("rollouts_on_retry")
@@ -157,6 +163,9 @@ class Reporter:
             return
         try:
             getattr(self._progress, what)(*arguments)
-        except Exception:
-            logger.warning("the progress reporter failed and is left out from here on", exc_info=True)
+        except Exception as error:
+            logger.warning(
+                "%s failed in %s and is left out from here on: %s", self._progress_credit, what, said(error),
+                exc_info=True,
+            )  # fmt: skip
             self._progress = None

@@ -268,7 +268,9 @@ class Run:
         assert store is not None
         wanted = {SampleKey(job.ask.request, job.number): job for job in jobs}
         for key, response in store.load_many(list(wanted)):
-            job = wanted.pop(key)
+            job = wanted.pop(key, None)
+            if job is None:
+                continue  # a cache that tells one sample twice, or tells of others, costs nobody an answer
             self._settle([(job, response)])
             self._take(job, response)
         return list(wanted.values())

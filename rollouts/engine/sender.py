@@ -5,11 +5,13 @@ Runs on worker threads. Knows limiter, transport and adapter by their Protocols,
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rollouts.engine.guests import said
 from rollouts.engine.jobs import Ask, Job
 from rollouts.engine.limits import cancel
 from rollouts.events import RetryEvent
@@ -27,6 +29,9 @@ from rollouts.typing import Outcome, OutcomeKind, WireReply
 
 if TYPE_CHECKING:
     from rollouts.engine.run import Run
+    from rollouts.typing import Permit
+
+logger = logging.getLogger("rollouts")
 
 
 def obtain(job: Job) -> Response | Failure:
@@ -43,7 +48,11 @@ def obtain(job: Job) -> Response | Failure:
         if budget.exhausted:
             run.exhaust_budget()
         return job.failure("not_sent", run.stop_error or _STOPPED)
-    result = _attempts(job)
+    try:
+        result = _attempts(job)
+    except BaseException:
+        reservation.cancel()  # or those who wait for its end would wait for ever
+        raise
     reservation.settle(result.usage if isinstance(result, Response) else None, lost=job.billed)
     return result
 
@@ -57,8 +66,9 @@ def _must_not_start(run: Run, ask: Ask) -> RolloutsError | None:
 
 
 TRIES_OF_A_SILENT_SERVICE = 4
-"""Tries of one sample after which a service that never gave any answer is taken to be down, whatever `max_retries` says:
-a wrong address must not cost minutes. Once it has answered, it gets all the patience there is."""
+"""Tries of one sample after which a service that never answered is taken to be down, whatever `max_retries` says.
+
+A wrong address must not cost minutes. Once a service has answered, it gets all the patience there is."""
 
 _STOPPED = RolloutsError("the run was stopped before this sample was sent")
 
@@ -69,7 +79,12 @@ def _attempts(job: Job) -> Response | Failure:
     attempts = deadlines = 0
     while True:
         started = time.monotonic()
-        permit = call.limiter.acquire(ask.request, run.stop)
+        try:
+            permit = call.limiter.acquire(ask.request, run.stop)
+        except RolloutsError as broken:
+            # Without its limiter nothing may be sent; what is in flight is answered and kept.
+            run.fail(broken)
+            return job.failure("cancelled" if attempts else "not_sent", broken, attempts)
         job.waited_for_limit += time.monotonic() - started
         if permit is None or ask.dead is not None:
             if permit is not None:
@@ -79,8 +94,12 @@ def _attempts(job: Job) -> Response | Failure:
             )
         attempts += 1
         job.requests = attempts
-        outcome, response = _attempt(job)
-        permit.settle(outcome, None if response is None else response.usage)
+        try:
+            outcome, response = _attempt(job)
+        except BaseException:
+            _settle(job, permit, _LOST, None)
+            raise
+        _settle(job, permit, outcome, response)
         if response is not None:
             return _finished(job, response, attempts)
         deadlines += outcome.billed
@@ -113,6 +132,17 @@ def _error(job: Job, outcome: Outcome, attempts: int) -> RolloutsError:
     return to_error(outcome, what=job.describe(), attempts=attempts, service=job.ask.call.service.host)
 
 
+_LOST = Outcome("empty", message="nothing is known of it")
+
+
+def _settle(job: Job, permit: Permit, outcome: Outcome, response: Response | None) -> None:
+    """Tell the limiter how it went. One that fails ends the run, because it may never grant again; the answer stays."""
+    try:
+        permit.settle(outcome, None if response is None else response.usage)
+    except RolloutsError as error:
+        job.run.fail(error)
+
+
 def _attempt(job: Job) -> tuple[Outcome, Response | None]:
     """One request: the verdict, and the answer if it is one."""
     ask, call = job.ask, job.ask.call
@@ -126,6 +156,15 @@ def _attempt(job: Job) -> tuple[Outcome, Response | None]:
         if not outcome.is_answer:
             return outcome, None
         response = service.adapter.decode(ask.request.wire, reply)
+        # The number is not known to `decode`; what the package pinned and when it came belong to the record.
+        response = replace(
+            response,
+            seed=job.number,
+            latency=reply.latency,
+            received=time.time(),
+            pin=dict(ask.request.wire.pin) or None,
+            raw_source=response.raw_source if response.raw_source is not None else reply.body,
+        )
     except TransportError as error:
         return classify_exception(error), None
     except ProviderError as error:
@@ -134,17 +173,8 @@ def _attempt(job: Job) -> tuple[Outcome, Response | None]:
         return Outcome("fatal", type(error), "run", message=str(error)), None
     except Exception as error:
         # A plugin's mistake would repeat on every sample: stop at the first, and say whose it is.
-        message = f"the adapter {service.name!r} failed: {type(error).__name__}: {error}"
-        return Outcome("fatal", PluginError, "run", message=message), None
-    # The number is not known to `decode`; what the package pinned and when it came belong to the record.
-    response = replace(
-        response,
-        seed=job.number,
-        latency=reply.latency,
-        received=time.time(),
-        pin=dict(ask.request.wire.pin) or None,
-        raw_source=response.raw_source if response.raw_source is not None else reply.body,
-    )
+        logger.warning("%s failed", service.credit, exc_info=True)
+        return Outcome("fatal", PluginError, "run", message=f"{service.credit} failed: {said(error)}"), None
     return outcome, response
 
 

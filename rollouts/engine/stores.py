@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from rollouts.engine.guests import said
 from rollouts.engine.jobs import Job
 from rollouts.exceptions import CacheError, RolloutsError
 from rollouts.identity import SampleKey
@@ -26,11 +27,15 @@ Kept = tuple[Job, Response]
 class Store:
     """One cache in use by an engine."""
 
-    def __init__(self, backend: CacheBackend, label: str, *, owned: bool = True) -> None:
-        """Keep answers in `backend`, called `label` in messages; one that is not `owned` is never closed."""
+    def __init__(self, backend: CacheBackend, label: str, *, owned: bool = True, credit: str = "") -> None:
+        """Keep answers in `backend`, called `label` in messages; one that is not `owned` is never closed.
+
+        `credit` says whose it is, for messages of failure.
+        """
         self._owned = owned
         self.backend = backend
         self.label = label
+        self.credit = credit or f"the cache {label!r}"
         self.location: str = str(getattr(backend, "location", None) or f"{label}@{id(backend)}")
         self._store_many: Callable[[Sequence[tuple[SampleKey, Response]]], None] | None = getattr(
             backend, "store_many", None
@@ -48,13 +53,16 @@ class Store:
             CacheError: The storage cannot be read.
         """
         try:
-            yield from self.backend.load_many(keys)
+            for key, response in self.backend.load_many(keys):
+                if not isinstance(response, Response):
+                    raise TypeError(f"load_many gave a {type(response).__name__} for a Response")
+                yield key, response
         except RolloutsError:
             raise
         except Exception as error:
             raise CacheError(
-                f"the cache {self.label!r} failed while reading: {type(error).__name__}: {error}. Nothing was sent; "
-                "choose another with use_cache=…, or use_cache=False."
+                f"{self.credit} failed while reading: {said(error)}. What is not read is not sent; choose another "
+                "cache with use_cache=…, or use_cache=False."
             ) from error
 
     def keep(self, kept: Kept, then: Callable[[list[Kept]], None]) -> None:
@@ -86,7 +94,7 @@ class Store:
         assert self._store_many is not None
         try:
             self._store_many([(job.key, response) for job, response in batch])
-        except Exception:
+        except BaseException:  # even `sys.exit()` in a plugin must not take the leader away from those who wait
             # One bad entry must not cost the others their place.
             for kept in batch:
                 self._store_one(kept)
@@ -95,15 +103,15 @@ class Store:
         job, response = kept
         try:
             self.backend.store(job.key, response)
-        except Exception as error:
+        except BaseException as error:
             self._fail(job, error)
 
-    def _fail(self, job: Job, error: Exception) -> None:
+    def _fail(self, job: Job, error: BaseException) -> None:
         with self._lock:
             if self._problem is not None:
                 return
             self._problem = (
-                f"the cache {self.label!r} cannot keep answers ({type(error).__name__}: {error}); first noticed at "
+                f"{self.credit} cannot keep answers ({type(error).__name__}: {error}); first noticed at "
                 f"{job.describe()}. Answers are still returned, but will be asked and paid for again next time: free "
                 "space or make it writable."
             )

@@ -11,9 +11,10 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
-from typing import Generic, TypeVar
+from concurrent.futures import Executor, Future
+from typing import Any, Generic, TypeVar
 
+from rollouts.engine.guests import said
 from rollouts.exceptions import RolloutsError
 
 J = TypeVar("J")
@@ -30,6 +31,31 @@ class Lane(Generic[J]):
         self.jobs: deque[J] = deque()
         self.in_flight = 0
         self.listed = False
+
+
+class Borrowed(Executor):
+    """A caller's executor, used as it is: whoever made it shuts it down."""
+
+    def __init__(self, executor: Executor) -> None:
+        """Run on `executor`."""
+        self._executor = executor
+        self.max_workers = threads_of(executor)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """As its own."""
+        return self._executor.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Leave it running."""
+
+
+def threads_of(executor: Executor) -> int | None:
+    """How many loops an executor can run at once; None where it does not say."""
+    for name in ("max_workers", "_max_workers"):
+        count = getattr(executor, name, None)
+        if isinstance(count, int) and count > 0:
+            return count
+    return None
 
 
 class WorkerPool(Generic[J]):
@@ -62,13 +88,14 @@ class WorkerPool(Generic[J]):
             before = len(lane.jobs)
             lane.jobs.extend(jobs)
             self._waiting += len(lane.jobs) - before
+            if self._executor is None and self._waiting:
+                self._executor = self._make_executor()  # before a loop is counted: it may fail
+                self.size = min(self.size, threads_of(self._executor) or self.size)
             if not lane.listed and lane.jobs and lane.in_flight < lane.cap:
                 lane.listed = True
                 self._turn.append(lane)
             wanted = min(self._waiting, self.size - self._loops)
             self._loops += max(wanted, 0)
-            if self._executor is None and wanted > 0:
-                self._executor = self._make_executor()
             executor = self._executor
         if wanted > 0 and executor is not None:
             self._start(executor, wanted)
@@ -80,10 +107,15 @@ class WorkerPool(Generic[J]):
                 for _ in range(wanted):
                     executor.submit(self._loop)
                     started += 1
-        finally:
-            if started < wanted:  # the interpreter is shutting down
-                with self._lock:
-                    self._loops -= wanted - started
+        except Exception as error:
+            # Shut down, by its owner or by the interpreter's end. The loops that did start do the work.
+            with self._lock:
+                self._loops -= wanted - started
+                helpless = self._loops == 0
+            if helpless:
+                raise RolloutsError(
+                    f"the executor {type(executor).__name__} starts no workers: {said(error)}. Was it shut down?"
+                ) from error
 
     def withdraw(self, lane: Lane[J]) -> list[J]:
         """Take back the jobs of a lane that no loop has begun."""

@@ -95,6 +95,20 @@ class PluginManager:
         except Exception as error:
             raise PluginError(messages.factory_failed(kind, name, plugin.label, error)) from error
 
+    def credit(self, kind: str, thing: Any) -> str:
+        """How messages name a thing and whose it is: `the cache 'memcache' (plugin 'memcache' of memcache 1.0)`.
+
+        Args:
+            kind: One of `KINDS`.
+            thing: Its name, or the object that the user gave in place of a name.
+        """
+        if not isinstance(thing, str):
+            return f"the {messages.words(kind)} {type(thing).__name__} (an object of the caller's)"
+        with self._lock:
+            claims = self._claims.get(kind, {}).get(thing, [])
+        winner = _winner(claims) if claims else None
+        return messages.credit(kind, thing, None if winner is None else winner[1])
+
     def adapter_for(self, model: str, base_url: str | None = None, adapter: str | None = None) -> AdapterSpec:
         """The adapter by its name; else by the base URL's host; else by the model's prefix; else the default.
 

@@ -45,6 +45,12 @@ def words(kind: str) -> str:
     return kind.replace("_", " ")
 
 
+def credit(kind: str, name: str, plugin: Plugin | None) -> str:
+    """A thing and, where it is not the core's own, whose it is."""
+    known = plugin is not None and not (plugin.found is not None and plugin.found.default)
+    return f"the {words(kind)} {name!r}" + (f" (plugin {plugin.label})" if known and plugin is not None else "")
+
+
 def factory_failed(kind: str, name: str, label: str, error: BaseException) -> str:
     """The factory of a spec raised."""
     return f"The {words(kind)} {name!r} of plugin {label} could not be made: {short(error)}."
