@@ -140,10 +140,12 @@ class StoredEntry:
     number: int | None = None
     """The sample's number; None where it cannot be read."""
     response: Response | None = None
-    """The answer, marked as cached, its raw body read when asked for; None where there is a problem."""
-    problem: Literal["damaged", "foreign", "newer", "other", "0.1.x"] | None = None
+    """The answer, marked as cached, its raw body read when asked for; None where there is a problem (save `ambiguous`)."""
+    problem: Literal["damaged", "foreign", "newer", "other", "0.1.x", "ambiguous"] | None = None
     """Why there is no answer: unreadable, no sample at all, of a later version, in another sample's place, or of
-    rollouts 0.1.x, which stored no whole request."""
+    rollouts 0.1.x, which stored no whole request. `ambiguous` is an answer of 0.1.x to what may be another request."""
+    detail: str = ""
+    """The problem in words, where more is known."""
 
 
 OutcomeKind: TypeAlias = Literal["ok", "truncated", "refused", "empty", "retryable", "fatal"]
@@ -340,7 +342,8 @@ class CacheBackend(Protocol):
     """Keeps answers. Used by many threads at once, and its storage by many processes.
 
     Optional: `store_many(pairs)`, durable on return, where a batch is cheaper than its parts;
-    `location: str`, equal for two backends on one storage; `entries()`, as `CacheInventory`;
+    `location: str`, equal for two backends on one storage; `entries()`, as `CacheInventory`; `set_aside` and
+    `remove`, as `CacheUpkeep`; `old_entries()`, what an earlier version's cache of that name left in `cache_dir`;
     `place(key) -> str`, the file or row of a sample, for `client.explain`.
     """
 
@@ -369,6 +372,27 @@ class CacheInventory(Protocol):
         """Yield everything stored, in an order that two equal storages share; one entry in memory at a time.
 
         Never writes and never warns: what cannot be used is an entry with a `problem`.
+        """
+
+
+@runtime_checkable
+class CacheUpkeep(CacheInventory, Protocol):
+    """A cache whose entries can be moved aside and deleted, for `rollouts cache verify --repair` and `clear`."""
+
+    def set_aside(self, entries: Iterable[StoredEntry]) -> Iterator[tuple[StoredEntry, str]]:
+        """Move entries that `entries()` gave to where no sample is looked for; yield each with its new place.
+
+        Deletes nothing and overwrites nothing. An entry that is gone, or has been replaced by a sound one, stays.
+
+        Raises:
+            CacheError: The storage cannot be written.
+        """
+
+    def remove(self, entries: Iterable[StoredEntry]) -> int:
+        """Delete entries that `entries()` gave, raw bodies too; how many were there.
+
+        Raises:
+            CacheError: The storage cannot be written.
         """
 
 

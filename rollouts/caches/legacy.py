@@ -45,7 +45,7 @@ def directories(root: str, request: SampleRequest) -> list[str]:
     if body.get("top_k") == 40 or body.get("model") != request.model:
         return []
     prompt = request.prompt
-    if not isinstance(prompt, (str, list)) or _messages_of_old(prompt, request.model) != list(body.get("messages", ())):
+    if not isinstance(prompt, (str, list)) or messages_of_old(prompt, request.model) != list(body.get("messages", ())):
         return []
     try:
         text = prompt if isinstance(prompt, str) else json.dumps(prompt)
@@ -79,13 +79,14 @@ def read(path: str, request: SampleRequest, number: int) -> Response | None:
     told = {name: body.get(name) for name in (*_MUST_BE_GIVEN, "model", "provider")}
     if entry.get("prompt") != request.prompt or any(entry.get(name) != value for name, value in told.items()):
         return None
-    record = _record(old)
+    record = record_of(old)
     if record is None or entry.get("seed", number) != number:
         return None
     return from_record(record, seed=number, **request.context, origin=ORIGIN)
 
 
-def _record(old: dict[str, Any]) -> dict[str, Any] | None:
+def record_of(old: dict[str, Any]) -> dict[str, Any] | None:
+    """The response of a 0.1.x entry as a record of today; None for an error and for one without any text."""
     content, reasoning = old.get("content", old.get("post")), old.get("reasoning")
     if content is None and not reasoning:
         content = old.get("full", old.get("full_text", old.get("text")))
@@ -136,7 +137,7 @@ def _spellings(value: Any) -> list[str]:
     return [str(value)]
 
 
-def _messages_of_old(prompt: str | list[Any], model: str) -> list[Any]:
+def messages_of_old(prompt: str | list[Any], model: str) -> list[Any]:
     """The messages that 0.1.x sent for this prompt."""
     if isinstance(prompt, list):
         return prompt

@@ -68,6 +68,8 @@ def to_record(response: Response) -> dict[str, Any]:
     usage = {name: value for name in USAGE_FIELDS if (value := getattr(response.usage, name)) is not None}
     if usage:
         record["usage"] = usage
+    if response.origin is not None:
+        record["origin"] = response.origin
     return record
 
 
@@ -101,7 +103,7 @@ def from_record(
             prefill=prefill,
             injected=injected,
             raw_source=raw,
-            origin=origin,
+            origin=origin or get("origin"),
             cached=True,
         )
     )
