@@ -84,7 +84,7 @@ def load_config(directory: Path | None = None, environ: Mapping[str, str] | None
     for variable, text in environ.items():
         name = variable[len(PREFIX) :].lower() if variable.startswith(PREFIX) else ""
         if name in SETTINGS and name.upper() not in _NOT_SETTINGS and text.strip():
-            keep(name, _value(text, name), variable)
+            keep(name, parse_value(text, name), variable)
     return Config(values, origins)
 
 
@@ -149,8 +149,8 @@ def _toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error}") from None
 
 
-def _value(text: str, name: str) -> Any:
-    """A variable's text as the value it means: JSON where it is JSON, else text."""
+def parse_value(text: str, name: str) -> Any:
+    """What the text of a variable or an option means as setting `name`: JSON where it is JSON, else text."""
     try:
         value = json.loads(text)
     except ValueError:

@@ -57,26 +57,29 @@ COLUMNS: dict[str, str] = {
 
 def records(everything: Rollouts | Sequence[Rollouts]) -> list[dict[str, Any]]:
     """One dictionary for each slot, with the keys of `COLUMNS`."""
-    return [_row(slot) for rollouts in _many(everything) for slot in rollouts.slots]
+    return [row(slot) for rollouts in _many(everything) for slot in rollouts.slots]
 
 
 def _many(everything: Rollouts | Sequence[Rollouts]) -> Sequence[Rollouts]:
     return everything if isinstance(everything, list | tuple) else [everything]  # type: ignore[list-item]
 
 
-def _row(slot: Response | Failure) -> dict[str, Any]:
+def row(slot: Response | Failure) -> dict[str, Any]:
+    """One slot as a dictionary with the keys of `COLUMNS`."""
     prompt = slot.prompt if isinstance(slot.prompt, str | None) else json.dumps(slot.prompt, ensure_ascii=False)
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row.update(prompt_index=slot.prompt_index, prompt=prompt, seed=slot.seed, index=slot.index, attempts=slot.attempts)
+    found: dict[str, Any] = dict.fromkeys(COLUMNS)
+    found.update(
+        prompt_index=slot.prompt_index, prompt=prompt, seed=slot.seed, index=slot.index, attempts=slot.attempts
+    )
     if isinstance(slot, Failure):
-        row["failure"] = slot.kind
-        row["error"] = None if slot.error is None else f"{type(slot.error).__name__}: {slot.error}"
-        return row
+        found["failure"] = slot.kind
+        found["error"] = None if slot.error is None else f"{type(slot.error).__name__}: {slot.error}"
+        return found
     for name in COLUMNS:
-        if row[name] is None and hasattr(slot, name):
-            row[name] = getattr(slot, name)
-    row.update(slot.usage.to_dict())
-    return row
+        if found[name] is None and hasattr(slot, name):
+            found[name] = getattr(slot, name)
+    found.update(slot.usage.to_dict())
+    return found
 
 
 def dataframe(everything: Rollouts | Sequence[Rollouts], library: Literal["pandas", "polars"] = "pandas") -> Any:
@@ -134,7 +137,7 @@ def write_jsonl(everything: Rollouts | Sequence[Rollouts], path: str | Path) -> 
             head = {"asked": rollouts.model, "settings": dict(rollouts.settings), "cache_dir": rollouts.cache_dir}
             for slot in rollouts.slots:
                 sample = to_record(slot) | {"injected": slot.injected} if isinstance(slot, Response) else None
-                line = {**_row(slot), "call": {**head, "prompt": rollouts.prompt}, "sample": sample}
+                line = {**row(slot), "call": {**head, "prompt": rollouts.prompt}, "sample": sample}
                 # ASCII only: a lone surrogate in a model's text has no UTF-8.
                 file.write(json.dumps(line) + "\n")
 
