@@ -1,0 +1,1 @@
+"""Progress with spend, rate and time left for `rollouts`: `RolloutsClient(…, progress="rich")`."""
