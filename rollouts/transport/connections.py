@@ -1,32 +1,31 @@
-"""Connections: made by requests' adapter and urllib3, watched before they connect, kept and reused.
+"""requests' adapter over urllib3's pools, with connections that the watchdog can end. Knows no prompt and no answer.
 
-Knows no answer. Imports requests and urllib3; imported by `http` when the first request is sent.
+Imports requests and urllib3; imported by `http` when the first request is sent.
 """
 
 from __future__ import annotations
 
+import queue
 import socket
 import threading
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import select_proxy, should_bypass_proxies
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.util.proxy import connection_requires_http_tunnel
-from urllib3.util.wait import wait_for_read
+from urllib3.connection import HTTPSConnection
+from urllib3.util import Timeout
 
-from rollouts.transport.dns import Resolver
-from rollouts.transport.environment import Environment
-from rollouts.transport.urls import shown_url
-from rollouts.transport.watchdog import Attempt, shut_down
+from rollouts.transport.answers import Answer, Exchange
 
 _CONNECT = 30.0
 """Seconds for one address to accept a connection, before the next is tried."""
 _TRUSTED = 1.0
 """Seconds for which a connection just used is taken to be alive without asking the kernel."""
+_POOLS = 1 << 16
+"""Origins whose connections are kept: more than any client has, so that none is pushed out."""
+NO_TIMEOUT: Any = Timeout(connect=None, read=None)
+"""The watchdog ends what lasts too long."""
 # A model may think for many minutes without a byte: probes keep routers from forgetting the connection, and find out
 # when the other side is gone.
 _KEEP_ALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
@@ -36,24 +35,106 @@ _KEEP_ALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
 ]
 
 
-class _Watched:
-    """Puts a socket under the watchdog before it connects."""
+class _Here(threading.local):
+    """What this thread is about: urllib3 hands nothing of ours down to a connection."""
 
-    attempt: Attempt
-    resolver: Resolver
-    guard: socket.socket | None = None
+    exchange: Exchange | None = None
+
+
+here = _Here()
+
+
+def _exchange() -> Exchange:
+    exchange = here.exchange
+    assert exchange is not None, "connections are used by the transport only"
+    return exchange
+
+
+class _Socket(socket.socket):
+    """Asks the kernel for another timeout only when it is another one: urllib3 sets it twice a request."""
+
+    def settimeout(self, value: float | None) -> None:
+        if value != self.gettimeout():
+            super().settimeout(value)
+
+
+class _Watched:
+    """A connection of urllib3's that the watchdog can end at any time, and that sends a request in one piece."""
+
+    sock: Any
+    _held: list[Any] | None = None
+    _used = 0.0
+
+    def response_class(self, sock: Any, **options: Any) -> Answer:
+        return Answer(sock, _exchange(), **options)
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        exchange = _exchange()
+        exchange.use(self.sock)
+        exchange.connected = True
+
+    @property
+    def is_connected(self) -> bool:
+        """As urllib3 asks for it before it uses an idle connection."""
+        if self.sock is None:
+            return False
+        if time.monotonic() - self._used < _TRUSTED:
+            return True
+        alive: bool = super().is_connected  # type: ignore[misc]
+        return alive
+
+    def request(self, *args: Any, **options: Any) -> None:
+        exchange = _exchange()
+        if self.sock is not None:
+            exchange.use(self.sock)
+            exchange.connected = True
+            exchange.reused = self._used > 0.0
+        self._held = []
+        super().request(*args, **options)  # type: ignore[misc]
+        message, self._held = b"".join(self._held), None
+        try:
+            super().send(message)  # type: ignore[misc]
+        except OSError:
+            exchange.refused = exchange.connected
+            raise
+        exchange.sent = True
+
+    def send(self, data: Any) -> None:
+        if self._held is None:
+            super().send(data)  # type: ignore[misc]
+        else:
+            self._held.append(data)
+
+    def close(self) -> None:
+        self._held = None
+        super().close()  # type: ignore[misc]
+
+    def may_serve_again(self) -> bool:
+        """Called when an answer was read: takes the connection from the watchdog, and says whether to keep it."""
+        exchange = _exchange()
+        # The watchdog sets its mark first and looks for the socket second, we the other way round.
+        exchange.sock = None
+        self._used = time.monotonic()
+        return exchange.sent and not exchange.left_over and not exchange.ended and self.sock is not None
+
+
+class _Connecting:
+    """Finds the address within the deadline, and puts a socket under the watchdog before it connects."""
+
     port: int
     socket_options: Any
     _dns_host: str
 
     def _new_conn(self) -> socket.socket:
+        exchange = _exchange()
         error: OSError = socket.gaierror(f"no address for {self._dns_host}")
-        for family, kind, protocol, _, address in self.resolver.addresses(self._dns_host, self.port, self.attempt):
-            sock = socket.socket(family, kind, protocol)
+        for family, kind, protocol, _, address in exchange.resolver.addresses(self._dns_host, self.port, exchange):
+            sock = _Socket(family, kind, protocol)
             try:
                 for option in (*_KEEP_ALIVE, *(self.socket_options or ())):
                     sock.setsockopt(*option)
-                self._watch(sock)
+                self._watch(exchange, sock)
                 sock.settimeout(_CONNECT)
                 sock.connect(address)
                 # Blocking from here on: the watchdog ends what lasts too long, and a timeout costs a poll per recv.
@@ -61,175 +142,127 @@ class _Watched:
                 return sock
             except BaseException as caught:
                 sock.close()
-                if self.attempt.ended or not isinstance(caught, OSError):
+                if exchange.ended or not isinstance(caught, OSError):
                     raise
                 error = caught
         raise error
 
-    def _watch(self, sock: socket.socket) -> None:
-        self.attempt.use(sock)
+    def _watch(self, exchange: Exchange, sock: socket.socket) -> None:
+        exchange.use(sock)
 
 
-class WatchedHTTP(_Watched, HTTPConnection):
-    """A plain connection."""
+class _ConnectingTLS(_Connecting):
+    """The same before a handshake."""
 
+    _guard: socket.socket | None = None
 
-class WatchedHTTPS(_Watched, HTTPSConnection):
-    """A TLS connection."""
-
-    def _watch(self, sock: socket.socket) -> None:
+    def _watch(self, exchange: Exchange, sock: socket.socket) -> None:
         # Wrapping detaches `sock`, and the handshake runs before the wrapper is ours: a duplicate reaches it.
-        self.drop_guard()
-        self.guard = sock.dup()
-        self.attempt.use(self.guard)
+        self._drop_guard()
+        self._guard = sock.dup()
+        exchange.use(self._guard)
 
-    def drop_guard(self) -> None:
-        """Close the duplicate."""
-        guard, self.guard = self.guard, None
+    def connect(self) -> None:
+        try:
+            super().connect()  # type: ignore[misc]
+        finally:
+            # The watchdog may look at it once more: a closed socket is shut down without harm.
+            self._drop_guard()
+
+    def _drop_guard(self) -> None:
+        guard, self._guard = self._guard, None
         if guard is not None:
             guard.close()
 
-    def connect(self) -> None:
-        """Connect and shake hands."""
+
+class _Idle:
+    """The idle connections of a pool, the last used first: urllib3's queue takes two locks a request for the same."""
+
+    def __init__(self, maxsize: int = 0) -> None:
+        self._most = maxsize
+        # `list.append` and `pop` are atomic.
+        self._connections: list[Any] = []
+
+    def get(self, block: bool = False, timeout: float | None = None) -> Any:
         try:
-            super().connect()
-            self.attempt.use(self.sock)
-        finally:
-            self.drop_guard()
+            return self._connections.pop()
+        except IndexError:
+            raise queue.Empty from None
 
-
-class Route:
-    """The way to one origin: its pool, its proxy, and the connections that are idle now."""
-
-    def __init__(self, pool: Any, target_prefix: str, proxy: str | None, tunnel: bool, resolver: Resolver) -> None:
-        self.pool = pool
-        self.target_prefix = target_prefix
-        """What stands before the path in the request line: empty, or the origin for a forwarding proxy."""
-        self.proxy = proxy
-        """The proxy's URL as it may be shown; None without one."""
-        self.tunnel = tunnel
-        self._resolver = resolver
-        # `list.append` and `pop` are atomic; urllib3's queue takes two locks a request for the same.
-        self._idle: list[tuple[Any, float]] = []
-
-    @property
-    def proxy_headers(self) -> dict[str, str]:
-        """Headers for a forwarding proxy (its password)."""
-        return {} if self.tunnel or self.proxy is None else dict(self.pool.proxy_headers)
-
-    def idle(self, attempt: Attempt) -> Any:
-        """A living idle connection, or None."""
-        while self._idle:
-            try:
-                connection, used = self._idle.pop()
-            except IndexError:
-                return None
-            if time.monotonic() - used < _TRUSTED or not wait_for_read(connection.sock, timeout=0.0):
-                attempt.use(connection.sock)
-                return connection
-            connection.close()
-        return None
-
-    def connect(self, attempt: Attempt) -> Any:
-        """A new connection, through the proxy where there is one.
-
-        Raises:
-            OSError, urllib3.exceptions.HTTPError: It could not be made.
-        """
-        connection = self.pool._new_conn()
-        connection.attempt, connection.resolver = attempt, self._resolver
-        try:
-            if self.tunnel:
-                self.pool._prepare_proxy(connection)
-            else:
-                connection.connect()
-            attempt.use(connection.sock)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def keep(self, connection: Any, at_most: int) -> None:
-        """Give a connection back for the next request, unless `at_most` are idle."""
-        if len(self._idle) >= at_most:
-            connection.close()
-            return
-        self._idle.append((connection, time.monotonic()))
-
-    def clear(self, *, forked: bool = False) -> None:
-        """Close the idle connections; in a forked child without a word to the server, which still serves the parent."""
-        while self._idle:
-            connection, _ = self._idle.pop()
-            if not forked:
-                shut_down(connection.sock)
+    def put(self, connection: Any, block: bool = False) -> None:
+        if connection is None:
+            return  # urllib3's stand-in for a connection not made yet
+        if connection.may_serve_again() and len(self._connections) < self._most:
+            self._connections.append(connection)
+        else:
             connection.close()
 
-
-class Connections:
-    """All routes of one transport, over one shared `HTTPAdapter` that never retries."""
-
-    def __init__(self, environment: Environment, resolver: Resolver) -> None:
-        self._environment = environment
-        self._resolver = resolver
-        # One kept connection in urllib3's own queue, which stays empty: `Route` keeps them.
-        self._adapter = HTTPAdapter(pool_maxsize=1, max_retries=0)
-        self._routes: dict[tuple[str, str], Route] = {}
-        self._lock = threading.Lock()
-
-    def route(self, url: str) -> Route:
-        """The way to the origin of `url`.
-
-        Raises:
-            OSError, ValueError: The proxy's URL or the certificates cannot be used.
-        """
-        parts = urlsplit(url)
-        with self._lock:
-            known = self._routes.get((parts.scheme, parts.netloc))
-            if known is None:
-                known = self._routes[parts.scheme, parts.netloc] = self._new_route(url)
-            return known
-
-    def _new_route(self, url: str) -> Route:
-        proxies = dict(self._environment.proxies)
-        if proxies and should_bypass_proxies(url, no_proxy=self._environment.no_proxy or ""):
-            proxies = {}
-        verify = self._environment.verify()
-        request = requests.Request("POST", url).prepare()
-        pool: Any = self._adapter.get_connection_with_tls_context(request, verify, proxies=proxies)
-        self._adapter.cert_verify(pool, url, verify, None)  # type: ignore[no-untyped-call]
-        proxy = select_proxy(url, proxies)
-        if proxy is None or not proxy.lower().startswith("socks"):
-            pool.ConnectionCls = WatchedHTTPS if pool.scheme == "https" else WatchedHTTP
-        pool.conn_kw.setdefault("socket_options", HTTPConnection.default_socket_options)
-        target = self._adapter.request_url(request, proxies)
-        return Route(
-            pool,
-            "" if target.startswith("/") else target[: -len(request.path_url)],
-            shown_url(proxy if "://" in proxy else f"http://{proxy}") if proxy else None,
-            bool(proxy) and connection_requires_http_tunnel(pool.proxy, pool.proxy_config, urlsplit(url).scheme),
-            self._resolver,
-        )
-
-    def clear(self, *, forked: bool = False) -> None:
-        """Close every idle connection."""
-        for route in list(self._routes.values()):
-            route.clear(forked=forked)
-        if not forked:
-            self._adapter.close()
+    def qsize(self) -> int:
+        return len(self._connections)
 
 
-def render_head(method: str, url: str, headers: dict[str, str], route: Route, with_body: bool) -> bytes:
-    """The request up to the value of its Content-Length, or whole where there is no body.
+def _watched(pool_class: Any) -> Any:
+    """`pool_class` with connections of ours."""
+    plain = pool_class.ConnectionCls
+    bases: tuple[type, ...] = (_Watched, plain)
+    if "socks" not in plain.__module__:  # a SOCKS connection finds its own way
+        bases = (_ConnectingTLS if issubclass(plain, HTTPSConnection) else _Connecting, *bases)
+    connection_class = type("Watched" + plain.__name__, bases, {})
+    return type("Watched" + pool_class.__name__, (pool_class,), {"ConnectionCls": connection_class, "QueueCls": _Idle})
 
-    Raises:
-        ValueError: A header or the URL cannot be sent.
+
+def _watch_pools(manager: Any) -> None:
+    """Let a pool manager make pools with connections of ours."""
+    manager.pool_classes_by_scheme = {
+        scheme: _watched(pool_class) for scheme, pool_class in manager.pool_classes_by_scheme.items()
+    }
+
+
+class Adapter(HTTPAdapter):
+    """The transport's one adapter: never retries, and works out once per URL what cannot change between requests.
+
+    Used without a session: no environment is read, no redirect followed, no cookie kept, no `.netrc` looked up.
     """
-    prepared = requests.Request(method, url, headers=headers).prepare()
-    assert prepared.url is not None
-    host = urlsplit(prepared.url).netloc.rpartition("@")[2]
-    fields = {"Host": host, **prepared.headers, **route.proxy_headers}
-    fields = {name: value for name, value in fields.items() if name.lower() not in ("content-length", "cookie")}
-    lines = [f"{method} {route.target_prefix}{prepared.path_url} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in fields.items()]
-    head = "\r\n".join(lines).encode("latin-1")
-    return head + (b"\r\nContent-Length: " if with_body else b"\r\n\r\n")
+
+    def __init__(self, max_connections: int) -> None:
+        """Keep up to `max_connections` idle connections for each origin."""
+        self._pools: dict[str, Any] = {}
+        self._making = threading.Lock()
+        super().__init__(pool_connections=_POOLS, pool_maxsize=max_connections, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Make pools with connections of ours."""
+        super().init_poolmanager(*args, **options)
+        _watch_pools(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: Any, **options: Any) -> Any:
+        """Make such pools for a proxy too."""
+        known = proxy in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **options)
+        if not known:
+            _watch_pools(manager)
+        return manager
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        """The pool of a URL."""
+        pool = self._pools.get(request.url)
+        if pool is None:
+            with self._making:
+                pool = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+                super().cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
+                self._pools[request.url] = pool
+        return pool
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Done when the pool was made: it asks the disk for the certificates each time."""
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """The response without what nobody here reads: cookies, a copy of the headers."""
+        response = requests.Response()
+        response.status_code, response.raw, response.request = resp.status, resp, req
+        return response
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._pools.clear()
+        super().close()

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any
 
-from rollouts.transport.watchdog import Attempt
+from rollouts.transport.watchdog import Attempt, run_on
 from rollouts.typing import Clock
 
 _KEEP = 5.0
@@ -22,14 +22,15 @@ Addresses = list[tuple[Any, ...]]
 class _Lookup:
     __slots__ = ("addresses", "done", "error", "finished", "thread")
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, cpus: set[int] | None) -> None:
         self.done = threading.Event()
         self.addresses: Addresses = []
         self.error: OSError | None = None
         self.finished = 0.0
-        self.thread = threading.Thread(target=self._run, args=(host, port), name="rollouts-dns", daemon=True)
+        self.thread = threading.Thread(target=self._run, args=(host, port, cpus), name="rollouts-dns", daemon=True)
 
-    def _run(self, host: str, port: int) -> None:
+    def _run(self, host: str, port: int, cpus: set[int] | None) -> None:
+        run_on(cpus)
         try:
             self.addresses = list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except (OSError, UnicodeError) as error:
@@ -41,8 +42,9 @@ class _Lookup:
 class Resolver:
     """Looks names up for one transport."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, cpus: set[int] | None) -> None:
         self._clock = clock
+        self._cpus = cpus
         self._lock = threading.Lock()
         self._lookups: dict[tuple[str, int], _Lookup] = {}
 
@@ -69,7 +71,7 @@ class Resolver:
             known = self._lookups.get((host, port))
             if known is not None and (not known.done.is_set() or self._fresh(known)):
                 return known
-            lookup = self._lookups[host, port] = _Lookup(host, port)
+            lookup = self._lookups[host, port] = _Lookup(host, port, self._cpus)
             lookup.thread.start()
             return lookup
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import http.client
 import socket
 import ssl
+import zlib
+from typing import Any
 
 from rollouts.exceptions import DeadlineExceeded, TransportError
+from rollouts.transport.answers import BodyTooLong, Broken
 from rollouts.transport.urls import shown_url
-from rollouts.transport.wire import BodyTooLong, NoAnswer, WireError
 
 
 def explain(error: BaseException, *, url: str, proxy: str | None, sent: bool, connected: bool) -> TransportError:
@@ -71,13 +74,11 @@ def _direct(error: BaseException, url: str, sent: bool) -> tuple[str, bool]:
         return f"the TLS certificate of {host} was refused ({why}): set REQUESTS_CA_BUNDLE to its CA's file", True
     if isinstance(error, ssl.SSLError):
         return f"TLS with {host} failed ({error.reason or 'the connection ended'}): does it serve https?", False
-    if isinstance(error, BodyTooLong):
-        return f"the answer of {url} is too long: {error}", False
-    if isinstance(error, NoAnswer | ConnectionResetError | BrokenPipeError):
+    if isinstance(error, ConnectionResetError | BrokenPipeError):  # http.client's RemoteDisconnected is one
         when = "after the request had been sent" if sent else "before the request was sent"
         return f"the connection to {url} was closed by the other side {when}", False
-    if isinstance(error, WireError):
-        return f"the answer of {url} is broken: {error}", False
+    if (broken := _broken(error)) is not None:
+        return f"the answer of {url} is broken: {broken}", False
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return "too many open files: lower max_concurrency, or raise the limit (`ulimit -n`)", False
     if isinstance(error, TimeoutError):
@@ -85,6 +86,26 @@ def _direct(error: BaseException, url: str, sent: bool) -> tuple[str, bool]:
     if isinstance(error, OSError) and error.strerror:
         return f"no answer from {url}: {error.strerror}", False
     return f"no answer from {url}: {type(error).__name__}", False
+
+
+def _broken(error: Any) -> str | None:
+    """What is wrong with an answer, as http.client, urllib3 or we found it; None where something else is."""
+    if isinstance(error, Broken | BodyTooLong):
+        return str(error)
+    if isinstance(error, http.client.IncompleteRead):
+        if isinstance(error.partial, int):  # urllib3's own; http.client's are about chunks
+            return f"the connection ended after {error.partial} of {error.partial + error.expected} bytes of the body"
+        return "the chunked body ended early, or what stands before a chunk is no length"
+    if isinstance(error, http.client.LineTooLong):
+        return "the headers are longer than anything that is HTTP"
+    if isinstance(error, http.client.BadStatusLine):
+        return "what came is not HTTP"
+    name = type(error).__name__
+    if name == "InvalidHeader":
+        return "its Content-Length is no length"
+    if isinstance(error, zlib.error):
+        return "the compressed body is damaged"
+    return f"{name}: {error}" if isinstance(error, http.client.HTTPException) else None
 
 
 def _proxy_failed(error: BaseException, proxy: str) -> str:

@@ -12,17 +12,21 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollouts.exceptions import ConfigError, TransportError
 from rollouts.transport.auth import Auth
 from rollouts.transport.dns import Resolver
 from rollouts.transport.environment import Environment
-from rollouts.transport.failures import explain, late, was_cut
 from rollouts.transport.urls import checked_url, shown_url
-from rollouts.transport.watchdog import Attempt, Watchdog
-from rollouts.transport.wire import WireAnswer, WireError, read_answer
+from rollouts.transport.watchdog import Watchdog, allowed_cpus
 from rollouts.typing import Clock, Stop, WireReply
+
+if TYPE_CHECKING:
+    import requests
+
+    from rollouts.transport.answers import Exchange
+    from rollouts.transport.connections import Adapter
 
 _DEFAULT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "Connection": "keep-alive"}
 _POST_HEADERS = {"Content-Type": "application/json"}
@@ -37,7 +41,7 @@ class Prepared:
         self.method = method
         self.url = url
         self._headers = headers
-        self._ready: tuple[Any, bytes] | None = None
+        self._ready: _Ready | None = None
 
     def __repr__(self) -> str:
         return f"Prepared({self.method} {shown_url(self.url)})"
@@ -45,6 +49,25 @@ class Prepared:
     def __reduce__(self) -> tuple[Any, ...]:
         """Refuse to be pickled: the key would be in it."""
         raise TypeError("a prepared request holds the key and is not pickled")
+
+
+class _Ready:
+    """What requests makes of a `Prepared`: copied for each sending."""
+
+    __slots__ = ("adapter", "proxies", "proxy", "request", "verify")
+
+    def __init__(
+        self, request: requests.PreparedRequest, adapter: Adapter, proxies: dict[str, str], verify: bool | str
+    ) -> None:
+        from requests.utils import select_proxy
+
+        self.request = request
+        self.adapter = adapter
+        self.proxies = proxies
+        self.verify = verify
+        proxy = select_proxy(request.url or "", proxies)
+        self.proxy = shown_url(proxy if "://" in proxy else f"http://{proxy}") if proxy else None
+        """The proxy's URL as it may be shown; None without one."""
 
 
 class HttpTransport:
@@ -66,9 +89,12 @@ class HttpTransport:
         self._max_body = max_body
         self._clock = clock
         self._environment = Environment.read()
-        self._resolver = Resolver(clock)
-        self._watchdog = Watchdog(clock)
-        self._connections: Any = None
+        # Ours are started by whichever worker needs them first, and that one may be kept to one CPU.
+        self._cpus = allowed_cpus()
+        self._resolver = Resolver(clock, self._cpus)
+        self._watchdog = Watchdog(clock, self._cpus)
+        self._adapter: Adapter | None = None
+        self._finalizer: Any = None
         self._lock = threading.Lock()
         self._closed = False
         _live.add(self)
@@ -111,18 +137,13 @@ class HttpTransport:
             DeadlineExceeded: The time was over.
             TransportError: No whole answer came; `.sent` and `.permanent` say more.
         """
-        attempt = Attempt(self._clock() + timeout, stop)
         error: TransportError
         if self._closed or (stop is not None and stop.is_set()):
             error = TransportError(
                 f"nothing was sent to {shown_url(prepared.url)}: {'closed' if self._closed else 'stopped'}"
             )
         else:
-            self._watchdog.add(attempt)
-            try:
-                answer = self._exchange(prepared, body, attempt, timeout)
-            finally:
-                self._watchdog.remove(attempt)
+            answer = self._exchange(prepared, body, timeout, stop)
             if isinstance(answer, WireReply):
                 return answer
             error = answer
@@ -148,96 +169,92 @@ class HttpTransport:
         self._closed = True
         self._watchdog.stop()
         with self._lock:
-            if self._connections is not None:
-                self._connections.clear()
+            if self._adapter is not None:
+                self._adapter.close()
 
     def _exchange(
-        self, prepared: Prepared, body: bytes, attempt: Attempt, timeout: float
+        self, prepared: Prepared, body: bytes, timeout: float, stop: Stop | None
     ) -> WireReply | TransportError:
-        connection: Any = None
-        route: Any = None
-        sent = False
+        # All at the first request: when something fails there may be no file descriptor left to load a module with.
+        from rollouts.transport import failures  # noqa: F401
+        from rollouts.transport.answers import Exchange, read_body
+        from rollouts.transport.connections import NO_TIMEOUT, here
+
+        exchange = here.exchange = Exchange(self._clock() + timeout, stop, self._resolver, self._max_body)
+        self._watchdog.add(exchange)
+        ready: _Ready | None = None
+        response: Any = None
         try:
-            route, head = prepared._ready or self._make_ready(prepared)
-            message = head if prepared.method == "GET" else b"%b%d\r\n\r\n%b" % (head, len(body), body)
-            connection = route.idle(attempt)
-            reused = connection is not None
+            ready = prepared._ready
+            if ready is None or ready.adapter is not self._adapter:
+                ready = self._make_ready(prepared)
             while True:
-                if connection is None:
-                    connection = route.connect(attempt)
+                request = ready.request.copy()
+                if prepared.method != "GET":
+                    request.body = body
+                    request.headers["Content-Length"] = str(len(body))
                 began = self._clock()
-                refused = _send(connection.sock, message)
-                sent = refused is None
                 try:
-                    # A server may refuse (413) and close before it has read all: its answer is worth having.
-                    answer = read_answer(connection.sock.recv, self._max_body)
+                    response = ready.adapter.send(
+                        request, stream=True, timeout=NO_TIMEOUT, verify=ready.verify, proxies=ready.proxies
+                    ).raw
                     break
-                except (OSError, WireError):
-                    if refused is None or not reused or attempt.ended:
+                except OSError:
+                    # An idle connection that was closed meanwhile. Each turn uses one up, so that this ends.
+                    if not (exchange.refused and exchange.reused) or exchange.ended:
                         raise
-                    connection.close()
-                    connection, reused = None, False
-            reply = WireReply(answer.status, answer.headers, answer.body, self._clock() - began)
+                    exchange.start_again()
+            content = read_body(response, self._max_body)
+            headers = {name.lower(): response.headers[name] for name in response.headers}
+            return WireReply(response.status, headers, content, self._clock() - began)
         except Exception as caught:
-            failed = self._failure(caught, prepared, route, attempt, timeout, sent, connected=connection is not None)
-            if connection is not None:
-                connection.close()
-            return failed
-        except BaseException:
-            if connection is not None:
-                connection.close()
-            raise
-        self._give_back(route, connection, attempt, answer, clean=sent)
-        return reply
+            return self._failure(caught, prepared, ready, exchange, timeout)
+        finally:
+            here.exchange = None
+            self._watchdog.remove(exchange)
+            if response is not None and not response.closed:
+                response.close()
 
     def _failure(
-        self,
-        caught: Exception,
-        prepared: Prepared,
-        route: Any,
-        attempt: Attempt,
-        timeout: float,
-        sent: bool,
-        *,
-        connected: bool,
+        self, caught: Exception, prepared: Prepared, ready: _Ready | None, exchange: Exchange, timeout: float
     ) -> TransportError:
-        if attempt.ended == "cut":
+        from rollouts.transport.failures import explain, late, was_cut
+
+        sent = exchange.sent
+        if exchange.ended == "cut":
             return was_cut(prepared.url, sent=sent)
-        if attempt.ended == "deadline":
+        if exchange.ended == "deadline":
             return late(prepared.url, timeout, sent=sent)
-        proxy = route.proxy if route is not None else None
-        return explain(caught, url=prepared.url, proxy=proxy, sent=sent, connected=connected)
+        proxy = ready.proxy if ready is not None else None
+        return explain(caught, url=prepared.url, proxy=proxy, sent=sent, connected=exchange.connected)
 
-    def _give_back(self, route: Any, connection: Any, attempt: Attempt, answer: WireAnswer, *, clean: bool) -> None:
-        self._watchdog.remove(attempt)
-        if clean and answer.reusable and not attempt.ended and not self._closed:
-            route.keep(connection, self._max_connections)
-        else:
-            connection.close()
-        if self._closed:
-            route.clear()
+    def _make_ready(self, prepared: Prepared) -> _Ready:
+        import requests
+        from requests.utils import should_bypass_proxies
 
-    def _make_ready(self, prepared: Prepared) -> tuple[Any, bytes]:
-        from rollouts.transport import connections
+        from rollouts.transport.connections import Adapter
 
         with self._lock:
-            if self._connections is None:
-                self._connections = connections.Connections(self._environment, self._resolver)
+            if self._adapter is None:
+                self._adapter = Adapter(self._max_connections)
                 # A transport that is forgotten, not closed, leaves no open socket either.
-                weakref.finalize(self, self._connections.clear)
-        route = self._connections.route(prepared.url)
-        with_body = prepared.method != "GET"
-        head = connections.render_head(prepared.method, prepared.url, prepared._headers, route, with_body)
-        prepared._ready = (route, head)
-        return prepared._ready
+                self._finalizer = weakref.finalize(self, self._adapter.close)
+            adapter = self._adapter
+        proxies = dict(self._environment.proxies)
+        if proxies and should_bypass_proxies(prepared.url, no_proxy=self._environment.no_proxy or ""):
+            proxies = {}
+        request = requests.Request(prepared.method, prepared.url, headers=prepared._headers).prepare()
+        prepared._ready = ready = _Ready(request, adapter, proxies, self._environment.verify())
+        return ready
 
     def _after_fork(self) -> None:
         """Start again in a forked child: its threads are gone, and the connections are the parent's."""
         self._lock = threading.Lock()
-        self._watchdog = Watchdog(self._clock)
-        self._resolver = Resolver(self._clock)
-        if self._connections is not None:
-            self._connections.clear(forked=True)
+        self._watchdog = Watchdog(self._clock, self._cpus)
+        self._resolver = Resolver(self._clock, self._cpus)
+        if self._adapter is not None:
+            self._finalizer.detach()
+            self._adapter = None
 
 
 _live: weakref.WeakSet[HttpTransport] = weakref.WeakSet()
@@ -256,14 +273,6 @@ def _forked() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
-
-
-def _send(sock: Any, message: bytes) -> OSError | None:
-    try:
-        sock.sendall(message)
-    except OSError as error:
-        return error
-    return None
 
 
 def _sendable(name: object, value: object) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -75,6 +76,18 @@ def shut_down(sock: Any) -> None:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
+def allowed_cpus() -> set[int] | None:
+    """The CPUs that this thread may use; None where the platform does not tell."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+
+def run_on(cpus: set[int] | None) -> None:
+    """Let this thread use `cpus`: a thread inherits the pin of the one that starts it."""
+    if cpus is not None:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, cpus)
+
+
 class Watchdog:
     """Holds the attempts under way; its thread starts with the first and ends when there is none.
 
@@ -83,8 +96,9 @@ class Watchdog:
     an attempt that is not the next to end.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, cpus: set[int] | None) -> None:
         self._clock = clock
+        self._cpus = cpus
         self._attempts: set[Attempt] = set()
         self._changed = threading.Condition(threading.Lock())
         self._poked = False
@@ -127,6 +141,7 @@ class Watchdog:
             thread.join(_TICK)
 
     def _run(self) -> None:
+        run_on(self._cpus)
         while True:
             # Whoever comes while we look must poke us.
             self._wake_at = math.inf

@@ -78,14 +78,15 @@ def test_a_reset_is_an_error_and_the_next_request_works(transport, reset):
         (Reply(json=chat_reply(), headers={"Transfer-Encoding": "gzip"}), "transfer encoding"),
     ],
 )
-def test_an_answer_broken_on_the_way_is_an_error_and_its_connection_is_not_used_again(transport, reply, words):
+def test_an_answer_broken_on_the_way_is_an_error_and_spoils_no_other(transport, reply, words):
     replies = [None, reply]
     with LoopbackServer(lambda request: replies.pop()) as server:
         error = error_of(transport, chat(server))
         assert words in str(error)
         assert classify_exception(error).kind == "retryable"
         assert post(transport, chat(server)).json()["id"] == "gen-1"
-        assert server.connections == 2
+        whole = words == "damaged"  # its bytes all came, only nobody can unpack them
+        assert server.connections == (1 if whole else 2)
 
 
 @pytest.mark.parametrize("raw", [b"\xff\xfe{}", b'{"choices": [', b"", b"  \n", b"<html>bad gateway</html>", b"[]"])
@@ -131,7 +132,7 @@ def raw_server():
     ("answer", "words"),
     [
         (b"SSH-2.0-OpenSSH_9.6\r\n", "not HTTP"),
-        (b"HTTP/1.1 abc\r\n\r\n", "no status"),
+        (b"HTTP/1.1 abc\r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Le", "within the headers"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000, "headers are longer"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", "no length"),
