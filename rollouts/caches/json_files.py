@@ -16,7 +16,7 @@ import stat
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
-from rollouts.caches import json_format, json_inventory, layout, legacy
+from rollouts.caches import json_format, json_inventory, json_upkeep, layout, legacy, legacy_files
 from rollouts.caches.folders import check_directory, publish, remove, write_draft
 from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
 from rollouts.hookspecs import hookimpl
@@ -158,6 +158,25 @@ class JsonCache:
         """
         check_directory(self._root)
         return json_inventory.entries(self._root, self._bytes, StoredRaw)
+
+    def old_entries(self) -> Iterator[StoredEntry]:
+        """Yield what rollouts 0.1.x left here with its `use_cache="json"`, as samples of today where that can be told.
+
+        Raises:
+            CacheError: The folders cannot be read.
+        """
+        check_directory(self._root)
+        return legacy_files.entries(self._root, self._bytes)
+
+    def set_aside(self, entries: Iterable[StoredEntry]) -> Iterator[tuple[StoredEntry, str]]:
+        """Move files to the folder `set-aside`, as `CacheUpkeep` says."""
+        return json_upkeep.set_aside(
+            self._root, entries, lambda place, path: json_inventory.is_sound(place, self._bytes(path) or b"")
+        )
+
+    def remove(self, entries: Iterable[StoredEntry]) -> int:
+        """Delete files, as `CacheUpkeep` says."""
+        return json_upkeep.delete(self._root, entries)
 
     def place(self, key: SampleKey) -> str:
         """The file of a sample (another suffix where other requests' files have the name)."""

@@ -30,12 +30,17 @@ def entries(
         CacheError: A folder cannot be read.
     """
     reader = Reader()
-    for path in _files(root):
+    for path in files(root):
         data = read(path)
         if data is None:
             continue
         place = os.path.relpath(path, root).replace(os.sep, "/")
         yield reader.entry(data, place, raw(path), belongs=partial(_belongs, place))
+
+
+def is_sound(place: str, data: bytes) -> bool:
+    """Whether these bytes are the sample of this place."""
+    return Reader().entry(data, place, lambda: data, belongs=partial(_belongs, place)).problem is None
 
 
 def _belongs(place: str, request: SampleRequest, number: int) -> bool:
@@ -45,7 +50,7 @@ def _belongs(place: str, request: SampleRequest, number: int) -> bool:
     return folder == layout.request_path(request) and name == layout.sample_name(number, suffix)
 
 
-def _files(folder: str, depth: int = 0) -> Iterator[str]:
+def files(folder: str, depth: int = 0) -> Iterator[str]:
     """The samples' files: below a model, parameters, three digits and a prompt's hash."""
     try:
         with os.scandir(folder) as found:
@@ -58,6 +63,6 @@ def _files(folder: str, depth: int = 0) -> Iterator[str]:
     for name in names:
         path = os.path.join(folder, name)
         if depth < 4:
-            yield from _files(path, depth + 1)
+            yield from files(path, depth + 1)
         elif _SAMPLE.fullmatch(name):
             yield path

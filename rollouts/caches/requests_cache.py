@@ -70,6 +70,9 @@ class Storage(Protocol):
     def replace(self, name: str, old: bytes, aside: str) -> None:
         """Move the text `old` of `name` to the name `aside`, if it is still there."""
 
+    def remove(self, names: Sequence[str]) -> int:
+        """Delete texts; how many there were."""
+
     def close(self) -> None:
         """Free what is open."""
 
@@ -157,8 +160,23 @@ class RequestsCache:
         for start in range(0, len(names), _CHUNK):
             texts = self._storage.read(names[start : start + _CHUNK])
             for name, text in sorted(texts.items()):
-                raw = StoredRaw(self._storage, name)
-                yield reader.entry(text, name, raw, belongs=functools.partial(_belongs, name))
+                yield self._entry(reader, name, text)
+
+    def set_aside(self, entries: Iterable[StoredEntry]) -> Iterator[tuple[StoredEntry, str]]:
+        """Rename to `….damaged`, as `CacheUpkeep` says."""
+        for entry in entries:
+            name = entry.place
+            text = self._storage.read([name]).get(name)
+            if text is None or (entry.problem is not None and self._entry(Reader(), name, text).problem is None):
+                continue
+            endings = (f"_{count}.damaged" if count else ".damaged" for count in itertools.count())
+            aside = next(name + ending for ending in endings if not self._storage.read([name + ending]))
+            self._storage.replace(name, text, aside)
+            yield entry, aside
+
+    def remove(self, entries: Iterable[StoredEntry]) -> int:
+        """Delete texts, as `CacheUpkeep` says."""
+        return self._storage.remove([entry.place for entry in entries])
 
     def place(self, key: SampleKey) -> str:
         """The storage and name of a sample (another suffix where other requests' answers have the name)."""
@@ -167,6 +185,10 @@ class RequestsCache:
     def close(self) -> None:
         """Close the storage."""
         self._storage.close()
+
+    def _entry(self, reader: Reader, name: str, text: bytes) -> StoredEntry:
+        raw = StoredRaw(self._storage, name)
+        return reader.entry(text, name, raw, belongs=functools.partial(_belongs, name))
 
     def _store_beside(self, key: SampleKey, text: bytes) -> None:
         """Store where the name is taken: nothing where the sample is there, else beside what is not overwritten."""

@@ -147,6 +147,11 @@ class SqliteStorage:
                 connection.execute("INSERT OR REPLACE INTO samples (key, value) VALUES (?, ?)", (aside, _text(old)))
                 connection.execute("DELETE FROM samples WHERE key = ?", (name,))
 
+    def remove(self, names: Sequence[str]) -> int:
+        """Delete texts in one transaction; how many there were."""
+        with self._storage(write=True) as storage, storage.connection(commit=True) as connection:
+            return sum(connection.execute("DELETE FROM samples WHERE key = ?", (name,)).rowcount for name in names)
+
     def close(self) -> None:
         """Close the connection."""
         if self._pid == os.getpid():
@@ -256,6 +261,17 @@ class FileStorage:
             if files[name] == old:
                 os.replace(files._key2path(name), files._key2path(aside))
 
+    def remove(self, names: Sequence[str]) -> int:
+        """Delete files; how many there were."""
+        n = 0
+        with self._errors("written"):
+            files = self._files()
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    files._key2path(name).unlink()
+                    n += 1
+        return n
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -325,6 +341,16 @@ class RemoteStorage:
             if _bytes(storage[name]) == old:
                 storage[aside] = _text(old)
                 del storage[name]
+
+    def remove(self, names: Sequence[str]) -> int:
+        """Delete texts; how many there were."""
+        n = 0
+        with self._errors("written") as storage:
+            for name in names:
+                with contextlib.suppress(KeyError):
+                    del storage[name]
+                    n += 1
+        return n
 
     def close(self) -> None:
         """Close the connection."""

@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
-from rollouts.caches import sql_inventory
+from rollouts.caches import legacy_database, sql_inventory, sql_upkeep
 from rollouts.caches.sql_database import Database
 from rollouts.caches.sql_rows import LARGEST, Row, insert, marks, read_row, select
 from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
@@ -122,6 +122,22 @@ class SqlCache:
             CacheError: The database is damaged, of a later version, or not ours.
         """
         return sql_inventory.entries(self._database)
+
+    def old_entries(self) -> Iterator[StoredEntry]:
+        """Yield what rollouts 0.1.x left here with its `use_cache="sql"`, as samples of today where that can be told.
+
+        Raises:
+            CacheError: A file cannot be read.
+        """
+        return legacy_database.entries(os.path.dirname(self._database.path))
+
+    def set_aside(self, entries: Iterable[StoredEntry]) -> Iterator[tuple[StoredEntry, str]]:
+        """Move rows to the table `damaged`, as `CacheUpkeep` says."""
+        return sql_upkeep.set_aside(self._database, entries)
+
+    def remove(self, entries: Iterable[StoredEntry]) -> int:
+        """Delete rows, as `CacheUpkeep` says."""
+        return sql_upkeep.delete(self._database, entries)
 
     def place(self, key: SampleKey) -> str:
         """The file and row of a sample."""

@@ -14,6 +14,11 @@ from rollouts.typing import StoredEntry
 
 _CHUNK = 500  # samples read at once
 
+# Cast: a damaged text need not be UTF-8.
+_REQUESTS = """
+SELECT fingerprint, id, CAST(document AS BLOB), CAST(context AS BLOB) FROM requests
+WHERE (fingerprint, id) > (?, ?) ORDER BY fingerprint, id LIMIT ?
+"""
 _SIZES = """
 SELECT s.number, length(CAST(coalesce(s.content, '') AS BLOB)) + length(CAST(coalesce(s.reasoning, '') AS BLOB))
     + length(CAST(coalesce(s.rest, '') AS BLOB)) + coalesce(length(r.body), 0)
@@ -31,27 +36,42 @@ def entries(database: Database) -> Iterator[StoredEntry]:
     with database.reading() as connection:
         if connection is None:
             return
-        requests = connection.execute("SELECT id, document, context FROM requests ORDER BY fingerprint, id").fetchall()
         reader = Reader()
-        for row, document, context in requests:
-            yield from _of_request(connection, row, _request(reader, document, context), database.path)
+        after: tuple[str, int] = ("", -1)
+        while some := connection.execute(_REQUESTS, (*after, _CHUNK)).fetchall():
+            for fingerprint, row, document, context in some:
+                after = (fingerprint, row)
+                yield from _of_request(connection, row, _request(reader, document, context), database.path)
 
 
-def _request(reader: Reader, document: str, context: str) -> SampleRequest | None:
+def sample_at(connection: sqlite3.Connection, path: str, row: int, number: int) -> StoredEntry | None:
+    """One sample; None where there is no such row."""
+    found = connection.execute(
+        "SELECT CAST(document AS BLOB), CAST(context AS BLOB) FROM requests WHERE id = ?", (row,)
+    )
+    request = _request(Reader(), *(found.fetchone() or (b"", b"")))
+    return next(_of_request(connection, row, request, path, number, number), None)
+
+
+def _request(reader: Reader, document: bytes, context: bytes) -> SampleRequest | None:
     try:
         request = reader.request(json.loads(document), json.loads(context))
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
-    return request if request is not None and request.canonical == document else None
+    return request if request is not None and request.canonical.encode() == document else None
 
 
 def _of_request(
-    connection: sqlite3.Connection, row: int, request: SampleRequest | None, path: str
+    connection: sqlite3.Connection,
+    row: int,
+    request: SampleRequest | None,
+    path: str,
+    first: int = -LARGEST,
+    end: int = LARGEST,
 ) -> Iterator[StoredEntry]:
     context = {"prefill": None, "injected": None} if request is None else request.context
-    first = -LARGEST
-    while True:
-        sizes = dict(connection.execute(_SIZES, (row, first, LARGEST, _CHUNK)).fetchall())
+    while first <= end:
+        sizes = dict(connection.execute(_SIZES, (row, first, end, _CHUNK)).fetchall())
         if not sizes:
             return
         last = max(sizes)
@@ -65,6 +85,4 @@ def _of_request(
                 yield StoredEntry(place, size, request, number, problem="damaged")
             else:
                 yield StoredEntry(place, size, request, number, response)
-        if last == LARGEST:
-            return
         first = last + 1
