@@ -190,7 +190,7 @@ def folder(name: str, value: Any) -> Path:
 
 
 def http_url(name: str, value: Any) -> str:
-    """An http or https URL, without a trailing slash."""
+    """An http or https URL without user, query and fragment; a trailing slash is dropped."""
     wanted = "a URL such as 'http://127.0.0.1:8000/v1'"
     if not isinstance(value, str):
         raise refused(name, value, wanted)
@@ -201,6 +201,17 @@ def http_url(name: str, value: Any) -> str:
         usable = False
     if not usable or not value.strip().isprintable() or any(character.isspace() for character in value.strip()):
         raise ConfigError(f"{name}={public_url(value)!r} is no http or https URL: give {wanted}.")
+    shown = f"{name}={public_url(value)!r}"
+    if "@" in parts.netloc:
+        raise ConfigError(
+            f"{shown} came with a user or a password (not shown), which would not be sent: give the key as api_key=…; "
+            "another scheme of authorization is an adapter's business."
+        )
+    if parts.query or parts.fragment:
+        raise ConfigError(
+            f"{shown} came with a query or a fragment (not shown), but paths are put behind a base URL: give a key as "
+            "api_key=…, and what the service reads from the body in extra_body={…}."
+        )
     return value.strip().rstrip("/")
 
 

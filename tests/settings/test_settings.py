@@ -325,7 +325,7 @@ def test_ordinary_headers_pass():
 
 
 def test_no_key_in_repr_str_format_pickle_or_error():
-    s = settings(api_key="sk-very-secret", base_url="http://user:sk-very-secret@127.0.0.1:1/v1?key=sk-very-secret")
+    s = settings(api_key="sk-very-secret", base_url="http://127.0.0.1:1/v1/")
     assert "sk-very-secret" not in f"{s!r} {s} {s.api_key} {s.api_key!r} {s.api_key!s}"
     assert "http://127.0.0.1:1/v1" in repr(s)
     assert b"sk-very-secret" not in pickle.dumps(settings(api_key="sk-very-secret"))
@@ -366,6 +366,23 @@ def test_what_is_no_http_url_is_refused_without_showing_a_password(url):
     with pytest.raises(ConfigError, match="base_url") as caught:
         settings(base_url=url)
     assert "very-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "instead"),
+    [
+        ("http://user:sk-very-secret@127.0.0.1:1/v1", "api_key"),
+        ("https://sk-very-secret@api.example.org/v1", "api_key"),
+        ("https://@api.example.org/v1", "api_key"),
+        ("https://api.example.org/v1?key=sk-very-secret", "extra_body"),
+        ("https://api.example.org/v1#sk-very-secret", "extra_body"),
+    ],
+)
+def test_a_base_url_with_more_than_an_address_is_refused_and_told_where_that_belongs(url, instead):
+    with pytest.raises(ConfigError, match="base_url") as caught:
+        settings(base_url=url)
+    assert "very-secret" not in str(caught.value)
+    assert instead in str(caught.value)
 
 
 def test_an_adapter_sees_what_was_given():
