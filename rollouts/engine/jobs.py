@@ -43,6 +43,8 @@ class Service:
         self._opened = False
         self.answered = False
         """True once any answer came, an error too: the address is right."""
+        self.prefilled: set[str] = set()
+        """Models that were seen to answer a request with a prefill."""
 
     def open(self) -> None:
         """Open the adapter unless that was done."""
@@ -103,6 +105,7 @@ class Ask:
         "dead",
         "first_number",
         "n",
+        "pin",
         "prepared",
         "prompt",
         "prompt_index",
@@ -120,6 +123,8 @@ class Ask:
         self.prompt_index = prompt_index
         self.first_number = first_number
         self.n = n
+        self.pin: Mapping[str, Any] = request.wire.pin
+        """Routing that the package chose, merged into the body."""
         self.dead: RolloutsError | None = None
         """Set when the service said what dooms every sample of this prompt."""
         self.prepared: Prepared | None = None
@@ -136,7 +141,7 @@ class Ask:
                     self.prepared = call.transport.prepare(
                         call.service.url(self.request), {**wire.headers, **call.headers}, call.auth
                     )
-                text = json.dumps(_merged(wire.body, wire.pin), separators=(",", ":"), allow_nan=False)
+                text = json.dumps(merged(wire.body, self.pin), separators=(",", ":"), allow_nan=False)
                 # The number goes in as the last member, so that the body is rendered once per prompt.
                 if wire.seed_field is not None:
                     self.tail = f"{',' if len(text) > 2 else ''}{json.dumps(wire.seed_field)}:%d}}".encode()
@@ -145,17 +150,29 @@ class Ask:
                     self.tail, self.body = b"", text.encode()
             return self.prepared
 
+    def stay(self, pin: Mapping[str, Any] | None) -> bool:
+        """Go on with the routing that a stored sample of this request was got with; False where nothing changes.
+
+        A set of samples that grows must not be mixed because a better routing was learned meanwhile.
+        """
+        with self._lock:
+            if not pin or self.body or self.pin == pin:
+                return False
+            self.pin = pin
+            return True
+
     def body_for(self, number: int) -> bytes:
         """The JSON body of one sample."""
         return self.body + (self.tail % number if self.tail else b"")
 
 
-def _merged(body: Mapping[str, Any], pin: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(body)
+def merged(body: Mapping[str, Any], pin: Mapping[str, Any]) -> dict[str, Any]:
+    """The body as it goes out, but for the seed: with the routing that the package chose."""
+    sent = dict(body)
     for name, value in pin.items():
-        given = merged.get(name)
-        merged[name] = {**value, **given} if isinstance(value, Mapping) and isinstance(given, Mapping) else value
-    return merged
+        given = sent.get(name)
+        sent[name] = {**value, **given} if isinstance(value, Mapping) and isinstance(given, Mapping) else value
+    return sent
 
 
 class Job:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from rollouts.engine.claims import CLAIMS
 from rollouts.engine.jobs import Ask, Call, Job
 from rollouts.engine.reporting import Reporter
+from rollouts.engine.scouting import Scouting
 from rollouts.engine.stopping import StopSignal
 from rollouts.engine.workers import Lane
 from rollouts.events import RetryEvent
@@ -79,6 +80,7 @@ class Run:
         self._exhausted = False
         self._withdrawn = False
         self._taking: list[Job] = []
+        self._scouting = Scouting()
         self._outstanding = 0
         self._wake_at = 1
         self._event = threading.Event()
@@ -128,13 +130,15 @@ class Run:
         if self.stop.is_set():
             self._withdraw()
         else:
+            if self._scouting.over:
+                self._release()
             self._refill()
         self._drain()
         if self.stop.is_set():
             self._withdraw()
             self._drain()
         low = self._outstanding - self._window // 2 if not self._exhausted else self._outstanding
-        self._wake_at = 1 if self._eager else max(1, min(low, 256))
+        self._wake_at = 1 if self._eager or self._scouting else max(1, min(low, 256))
         if len(self.done) >= self._wake_at:
             self.wake()
         return not self.finished
@@ -147,6 +151,8 @@ class Run:
     def tick(self) -> None:
         """Say now and then how it goes."""
         self._reporter.tick(self)
+        if self._scouting.over:
+            self.wake()
 
     def end(self, error: BaseException | None = None) -> None:
         """Announce the end."""
@@ -261,7 +267,10 @@ class Run:
             self.fail(refusal)
             return
         self._outstanding += len(missing)
-        self.pool.submit(self.lane, missing)
+        self.pool.submit(self.lane, self._scouting.admit(missing))
+
+    def _release(self) -> None:
+        self.pool.submit(self.lane, self._scouting.release())
 
     def _look_up(self, jobs: list[Job]) -> list[Job]:
         store = self.call.store
@@ -271,6 +280,13 @@ class Run:
             job = wanted.pop(key, None)
             if job is None:
                 continue  # a cache that tells one sample twice, or tells of others, costs nobody an answer
+            if response.pin is not None and job.ask.stay(response.pin):
+                warnings.warn(
+                    f"{job.describe()} was got with the routing {dict(response.pin)}, which would be chosen otherwise "
+                    "today. What this set lacks is asked for with the same, so that it is not mixed.",
+                    RolloutsWarning,
+                    stacklevel=2,
+                )
             self._settle([(job, response)])
             self._take(job, response)
         return list(wanted.values())
@@ -294,6 +310,8 @@ class Run:
             self._take(job, result)
             self.done.popleft()
             self._outstanding -= 1
+            if self._scouting and not self.stop.is_set():
+                self._release()
         store = self.call.store
         problem = store.unreported() if store is not None else None
         if problem is not None:
@@ -310,7 +328,7 @@ class Run:
         if self._withdrawn:
             return
         self._withdrawn = True
-        for job in self.pool.withdraw(self.lane) + CLAIMS.leave(self):
+        for job in self._scouting.release() + self.pool.withdraw(self.lane) + CLAIMS.leave(self):
             self._lose(job, self.stop_error)
 
     def _give_back(self) -> None:

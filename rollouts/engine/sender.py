@@ -162,7 +162,7 @@ def _attempt(job: Job) -> tuple[Outcome, Response | None]:
             seed=job.number,
             latency=reply.latency,
             received=time.time(),
-            pin=dict(ask.request.wire.pin) or None,
+            pin=dict(ask.pin) or None,
             raw_source=response.raw_source if response.raw_source is not None else reply.body,
         )
     except TransportError as error:
@@ -198,6 +198,8 @@ def _post(job: Job) -> WireReply:
 
 def _finished(job: Job, response: Response, attempts: int) -> Response:
     call, conversation = job.ask.call, job.ask.request.wire.conversation
+    if conversation.prefill is not None:
+        call.service.prefilled.add(job.ask.request.model)
     if conversation.prefill is not None and call.judge is not None:
         verdict, reason = call.judge(response, conversation)
         response = replace(response, continued=verdict, continued_reason=reason, attempts=attempts)  # type: ignore[arg-type]

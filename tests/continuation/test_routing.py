@@ -55,7 +55,7 @@ def test_other_adapters_do_not_route():
     assert choose_pin("vllm", MODEL, {}, [FOUND]) == ({}, None)
 
 
-def test_a_new_verdict_routes_new_samples_and_finds_the_old_ones(tmp_path, monkeypatch):
+def test_a_new_verdict_routes_new_sets_and_a_set_that_grows_goes_on_as_it_was_begun(tmp_path, monkeypatch):
     monkeypatch.setenv("ROLLOUTS_STATE_DIR", str(tmp_path / "state"))
     settings = {"adapter": "openrouter", "api_key": "canary", "cache_dir": tmp_path, "progress_bar": False}
     with (
@@ -65,8 +65,10 @@ def test_a_new_verdict_routes_new_samples_and_finds_the_old_ones(tmp_path, monke
         with pytest.warns(RolloutsWarning, match="whichever provider"):
             client.generate(PROMPT, n_samples=2)
         Memory().remember([FOUND])
-        rollouts = client.generate(PROMPT, n_samples=3)
+        with pytest.warns(RolloutsWarning, match="so that it is not mixed"):
+            rollouts = client.generate(PROMPT, n_samples=3)
+        fresh = client.generate(PROMPT, n_samples=1, seed=10)
         sent = [request.json()["provider"] for request in server.requests]
-    assert sent[:2] == [{"allow_fallbacks": False}] * 2
-    assert len(sent) == 3
+    assert sent == [{"allow_fallbacks": False}] * 3 + [{"only": ["novita"], "allow_fallbacks": False}]
+    assert [response.pin["provider"] for response in [*rollouts, *fresh]] == sent
     assert [response.cached for response in rollouts] == [True, True, False]
