@@ -13,7 +13,9 @@ from rollouts.config import load_config
 from rollouts.engine import WINDOW, Ask, Call, Job, Reporter, Run
 from rollouts.exceptions import ConfigError
 from rollouts.logs import show_log
+from rollouts.planning import Explanation, Plan, explain, make_plan
 from rollouts.plugins import plugin_manager
+from rollouts.prices import PriceList
 from rollouts.resources import Resolved, Resources
 from rollouts.results import Failure, Response, Rollouts
 from rollouts.settings import Settings, make_settings
@@ -128,6 +130,46 @@ class RolloutsClient:
         window = max(4 * settings.max_concurrency, LAZY_WINDOW)
         collector.run = self._run(resolved, call, asks, collector.deliver, total=total, window=window, eager=True)
         return collector.stream(ready)
+
+    # ── Without sending ──
+
+    def plan(self, prompts: Any, n_samples: int = 1, **overrides: Any) -> Plan:
+        """What `generate_many` would ask: cached and missing samples, expected tokens and dollars. Sends nothing.
+
+        Args:
+            prompts: One prompt, or any number of them.
+            n_samples: Samples of each prompt.
+            **overrides: Settings of the call.
+
+        Raises:
+            ConfigError: What the call would raise before it sends; a missing key is none.
+        """
+        prompts = [prompts] if one_prompt(prompts) else prompts
+        return make_plan(self._resources, self.settings.override(**overrides), prompts, count(n_samples))
+
+    def explain(self, prompt: Any, **overrides: Any) -> Explanation:
+        """Exactly how `generate` would ask: body, headers without the key, identity, cache, warnings. Sends nothing.
+
+        Raises:
+            ConfigError: As `plan`.
+        """
+        return explain(self._resources, self.settings.override(**overrides), prompt)
+
+    def prices(self, *, refresh: bool = False, **overrides: Any) -> PriceList | None:
+        """The service's price list, which `plan` and `max_cost` go by.
+
+        Args:
+            refresh: Ask the service for it (one request) and remember it; else the list that was asked for last.
+            **overrides: Settings of the call.
+
+        Returns:
+            The list with its date; None where it was never asked for.
+
+        Raises:
+            ConfigError: The service has none, or we are offline.
+            RolloutsError: With `refresh`: no list came.
+        """
+        return self._resources.prices(self._resources.resolve(self.settings.override(**overrides)), refresh=refresh)
 
     # ── Life ──
 

@@ -167,6 +167,23 @@ class SampleRequest:
         return f"SampleRequest({self.adapter}, {self.model}, {self.fingerprint[:16]})"
 
 
+def prompt_texts(request: SampleRequest) -> list[str]:
+    """All text of a request's prompt, message by message; no roles, types and addresses of images."""
+    body = request.document["body"]
+    return [text for name in PROMPT_FIELDS if name in body for text in _texts(body[name])]
+
+
+_NO_TEXT = frozenset({"role", "type", "url", "data"})
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [text for name, item in value.items() if name not in _NO_TEXT for text in _texts(item)]
+    return [text for item in value for text in _texts(item)] if isinstance(value, list) else []
+
+
 class _NoTemplate:
     """Stands in a stored request, whose answers were split when they came."""
 

@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from rollouts.continuation import judge
 from rollouts.engine import Call, Engine, Service, Store
-from rollouts.engine.budget import Budget, check_priceable
+from rollouts.engine.budget import Budget, Price, check_priceable
 from rollouts.engine.guests import said
 from rollouts.engine.limits import Limiters
 from rollouts.engine.scopes import park_of, scope_for
@@ -26,6 +26,7 @@ from rollouts.exceptions import ConfigError, PluginError, RolloutsError
 from rollouts.identity import canonical
 from rollouts.logs import logger
 from rollouts.plugins import PluginManager, TemplateChoice, wire_model
+from rollouts.prices import PriceList, fetch, remembered
 from rollouts.prompts import opens_thought
 from rollouts.results import Response
 from rollouts.retry import RetryPolicy
@@ -115,6 +116,13 @@ class Resources:
 
         return self._once(self._services, (spec.name, base_url, _frozen(options)), make)
 
+    def with_new_adapter(self, resolved: Resolved) -> Resolved:
+        """The same with an adapter that nobody else uses and that was never opened."""
+        shared = resolved.service
+        options = AdapterOptions(base_url=resolved.base_url.rstrip("/"), options=resolved.settings.adapter_options)
+        adapter = self.manager.make("adapter", resolved.spec.name, options)
+        return replace(resolved, service=Service(adapter, name=shared.name, host=shared.host, credit=shared.credit))
+
     def template(self, resolved: Resolved, prompt: Any) -> TemplateChoice:
         """The think template of one prompt: the one that was named, or the model's own."""
         injecting = opens_thought(prompt)
@@ -163,11 +171,11 @@ class Resources:
             limiter=self._limiter(settings, resolved.base_url, key),
             policy=RetryPolicy(max_retries=settings.max_retries),
             store=self.store(settings),
-            budget=self._budget(settings, spec),
+            budget=self._budget(resolved),
             judge=judge,
             timeout=settings.timeout,
             max_concurrency=settings.max_concurrency,
-            offline=settings.offline or os.environ.get("ROLLOUTS_OFFLINE", "") not in ("", "0"),
+            offline=is_offline(settings),
             require_prefill=settings.require_prefill,
             missing_key=missing,
             headers=settings.extra_headers,
@@ -234,11 +242,46 @@ class Resources:
         limiters: Limiters = self._once(self._limiters, identity, make)
         return limiters
 
-    def _budget(self, settings: Settings, spec: AdapterSpec) -> Budget | None:
+    def _budget(self, resolved: Resolved) -> Budget | None:
+        settings, spec = resolved.settings, resolved.spec
         if settings.max_cost is None and settings.max_total_tokens is None:
             return None
-        check_priceable(settings.max_cost, price=None, states_cost=spec.states_cost, service=spec.name)
-        return Budget(max_cost=settings.max_cost, max_total_tokens=settings.max_total_tokens)
+        price = None if settings.max_cost is None else self.price(resolved)
+        check_priceable(settings.max_cost, price=price, states_cost=spec.states_cost, service=spec.name)
+        return Budget(max_cost=settings.max_cost, max_total_tokens=settings.max_total_tokens, price=price)
+
+    # ── What it costs ──
+
+    def prices(self, resolved: Resolved, *, refresh: bool = False) -> PriceList | None:
+        """The service's price list as it is remembered; with `refresh`, as it is now.
+
+        Raises:
+            ConfigError: With `refresh`: offline, the service has no list, or a key is missing.
+            RolloutsError: With `refresh`: no list came.
+        """
+        url: str | None = getattr(resolved.service.adapter, "prices_url", None)
+        if not refresh:
+            return None if url is None else remembered(public_url(url))
+        settings, spec = resolved.settings, resolved.spec
+        if url is None:
+            raise ConfigError(f"{spec.name} has no price list that could be asked for.")
+        if is_offline(settings):
+            raise ConfigError("offline: no price list is asked for. Take offline off.")
+        key, _ = self.key(settings, spec)
+        return fetch(
+            self.engine.transport(settings.max_concurrency),
+            url,
+            None if key is None else Auth(key, spec.key_header, spec.key_prefix),
+            resolved.service.adapter.read_prices,  # type: ignore[attr-defined]
+            shown=public_url(url),
+            timeout=min(settings.timeout, 60.0),
+        )
+
+    def price(self, resolved: Resolved) -> Price | None:
+        """The model's price by the list that is remembered; None where none is."""
+        known = self.prices(resolved)
+        found = None if known is None else known.prices.get(resolved.model)
+        return None if found is None else Price(*found)
 
     def use_executor(self, wanted: Any, options: Mapping[str, Any]) -> None:
         """Make workers with this executor from now on: a plugin's name, or an executor of the caller's."""
@@ -274,6 +317,11 @@ class Resources:
             self._services.clear()
             self._stores.clear()
             self._limiters.clear()
+
+
+def is_offline(settings: Settings) -> bool:
+    """Whether nothing may be sent: by the setting, or by `ROLLOUTS_OFFLINE` whatever client and call say."""
+    return settings.offline or os.environ.get("ROLLOUTS_OFFLINE", "") not in ("", "0")
 
 
 _ACTED_ON: Mapping[str, type] = {"prompt": Conversation, "response": Response}

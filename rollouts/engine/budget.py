@@ -55,7 +55,8 @@ def check_priceable(max_cost: float | None, *, price: Price | None, states_cost:
     if max_cost is not None and price is None and not states_cost:
         raise ConfigError(
             f"max_cost={max_cost:g} cannot be kept: {service} states no cost with its answers and no price of the "
-            "model is known. Use max_total_tokens=..., or a service that states costs (OpenRouter)."
+            "model is known. Where the service has a price list, client.prices(refresh=True) asks for it; else use "
+            "max_total_tokens=..., or a service that states costs (OpenRouter)."
         )
 
 

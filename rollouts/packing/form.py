@@ -7,12 +7,12 @@ request a line, by fingerprint) and `samples.jsonl` (one answer a line, raw body
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from rollouts.identity import PROMPT_FIELDS, SampleRequest
+from rollouts.identity import SampleRequest, prompt_texts
 from rollouts.results import Response
 
 PACK_VERSION = 1
@@ -112,7 +112,7 @@ class Tally:
     def contents(self) -> Contents:
         """The sums."""
         request = self._request
-        text = " ".join(" ".join(texts(asked(request))).split())
+        text = " ".join(" ".join(prompt_texts(request)).split())
         return Contents(
             fingerprint=request.fingerprint,
             adapter=request.adapter,
@@ -145,22 +145,3 @@ def _spans(numbers: Iterable[int]) -> str:
         else:
             spans.append([number, number])
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
-
-
-def asked(request: SampleRequest) -> list[Any]:
-    """The fields of a request's body that are its prompt."""
-    body = request.document["body"]
-    return [body[name] for name in PROMPT_FIELDS if name in body]
-
-
-def texts(value: Any) -> Iterator[str]:
-    """All text in a JSON value, but for roles and types of messages."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            if name not in ("role", "type"):
-                yield from texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from texts(item)

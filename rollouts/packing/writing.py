@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from rollouts.exceptions import CacheError, ConfigError
-from rollouts.identity import IDENTITY_VERSION, SampleKey, SampleRequest
-from rollouts.packing.form import CHUNK, MANIFEST, PACK_VERSION, REQUESTS, SAMPLES, Manifest, Tally, Tell, asked, texts
+from rollouts.identity import IDENTITY_VERSION, SampleKey, SampleRequest, prompt_texts
+from rollouts.packing.form import CHUNK, MANIFEST, PACK_VERSION, REQUESTS, SAMPLES, Manifest, Tally, Tell
 from rollouts.results import Response
 from rollouts.results.codec import RECORD_FORMAT, dump_json, raw_body, to_record
 from rollouts.typing import CacheBackend, CacheInventory
@@ -99,7 +99,7 @@ def _choose(
 def _wanted(request: SampleRequest, models: Sequence[str], prompt: str | None) -> bool:
     if models and not any(fnmatchcase(request.model, pattern) for pattern in models):
         return False
-    return prompt is None or any(prompt in text for text in texts(asked(request)))
+    return prompt is None or any(prompt in text for text in prompt_texts(request))
 
 
 def _write_members(

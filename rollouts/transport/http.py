@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from rollouts.transport.answers import Exchange
     from rollouts.transport.connections import Adapter
 
-_DEFAULT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "Connection": "keep-alive"}
+_DEFAULT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
 _POST_HEADERS = {"Content-Type": "application/json"}
 
 
 class Prepared:
-    """A request without its body: made once per prompt, sent any number of times. Never shows its headers."""
+    """A request without its body: made once per prompt, sent any number of times. Never shows the key."""
 
     __slots__ = ("_headers", "_ready", "method", "url")
 
@@ -42,6 +42,11 @@ class Prepared:
         self.url = url
         self._headers = headers
         self._ready: _Ready | None = None
+
+    def shown_headers(self, key_header: str) -> dict[str, str]:
+        """The headers, without the value of the one that carries the key."""
+        hidden = key_header.lower()
+        return {name: "***" if name.lower() == hidden else value for name, value in self._headers.items()}
 
     def __repr__(self) -> str:
         return f"Prepared({self.method} {shown_url(self.url)})"
@@ -244,6 +249,8 @@ class HttpTransport:
         if proxies and should_bypass_proxies(prepared.url, no_proxy=self._environment.no_proxy or ""):
             proxies = {}
         request = requests.Request(prepared.method, prepared.url, headers=prepared._headers).prepare()
+        # The names are as we want them, and a plain dictionary is copied four times as fast, twice a request.
+        request.headers = dict(request.headers)  # type: ignore[assignment]
         prepared._ready = ready = _Ready(request, adapter, proxies, self._environment.verify())
         return ready
 
