@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import rollouts
-from rollouts.cli import config_command, generate, pack, plugins_command
+from rollouts.cli import catalogue, config_command, generate, pack, plugins_command
 from rollouts.exceptions import ConfigError, PluginError, RolloutsError
 from rollouts.plugins import PluginManager, plugin_manager
 
 __all__ = ["main"]
 
-OWN_COMMANDS = (config_command.add, generate.add, pack.add, plugins_command.add)
+OWN_COMMANDS = (catalogue.add, config_command.add, generate.add, pack.add, plugins_command.add)
 """The core's sub-commands, one file each."""
 
 
@@ -71,6 +71,11 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[argpa
     for add in OWN_COMMANDS:
         add(commands)
     return parser, commands
+
+
+def command_parsers() -> list[tuple[str, argparse.ArgumentParser]]:
+    """The core's own commands with their parsers, for the reference page."""
+    return sorted(_parser()[1].choices.items())
 
 
 def _first_word(arguments: Sequence[str]) -> str | None:
