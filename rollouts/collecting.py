@@ -14,6 +14,7 @@ from rollouts.engine import Job, Run
 from rollouts.exceptions import PrefillUnsupported, RolloutsError, RolloutsWarning, SamplingError
 from rollouts.resources import Resolved
 from rollouts.results import Failure, Response, Rollouts
+from rollouts.settings import Settings
 from rollouts.typing import ResponseTransform
 
 Result = Response | Failure
@@ -32,16 +33,22 @@ class Collector:
         transforms: Sequence[ResponseTransform],
         *,
         prompts: Sequence[Any] = (),
-        n: int = 0,
+        n: int | Sequence[int] = 0,
+        settings: Sequence[Settings] | None = None,
         single: bool = False,
         keep: Callable[[Result], None] | None = None,
     ) -> None:
-        """Gather `n` samples for each of `prompts`; or give each to `keep` and gather only failures."""
+        """Gather `n` samples for each of `prompts`; or give each to `keep` and gather only failures.
+
+        `n` may be a number for each prompt; `settings` are those of each prompt where they differ.
+        """
         self._resolved = resolved
         self._transforms = transforms
         self._prompts = prompts
         self._single = single
-        self._slots: list[list[Result | None]] = [[None] * n for _ in prompts]
+        sizes = [n] * len(prompts) if isinstance(n, int) else n
+        self._slots: list[list[Result | None]] = [[None] * size for size in sizes]
+        self._settings = settings if settings is not None else [resolved.settings] * len(prompts)
         self._keep = keep
         self._failures: list[Failure] = []
 
@@ -54,10 +61,9 @@ class Collector:
         if self._keep is None:
             self._slots[job.ask.prompt_index][job.index] = result
             return
-        if isinstance(result, Failure):
-            if self._resolved.settings.on_error == "raise":
-                self._failures.append(result)
-                return
+        if isinstance(result, Failure) and self._resolved.settings.on_error == "raise":
+            self._failures.append(result)
+            return
         self._keep(result)
 
     def _checked(self, job: Job, response: Response) -> Result:
@@ -135,7 +141,7 @@ class Collector:
                 slots=tuple(self._filled(prompt, i, j, slot) for j, slot in enumerate(self._slots[i])),
                 prompt=prompt,
                 model=settings.model,
-                settings=dict(settings.given_sampling),
+                settings=dict(self._settings[i].given_sampling),
                 cache_dir=cache_dir,
             )
             for i, prompt in enumerate(self._prompts)
@@ -144,7 +150,7 @@ class Collector:
     def _filled(self, prompt: Any, prompt_index: int, index: int, slot: Result | None) -> Result:
         if slot is not None:
             return slot
-        seed = self._resolved.settings.seed + index
+        seed = self._settings[prompt_index].seed + index
         return Failure("not_sent", self.run.stop_error, seed, index, prompt_index, prompt)
 
 

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from rollouts.exceptions import ConfigError
@@ -29,6 +29,15 @@ class Want:
     n_samples: int
     seed: int = 0
     """The first sample's number."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of this want, over those of the call."""
+
+
+class Stream(Asker, Protocol):
+    """An asker that also takes wants which differ in numbers and settings, as one bounded stream."""
+
+    def each(self, wants: Sequence[Want], **settings: Any) -> list[Rollouts]:
+        """The samples of each want, in their order."""
 
 
 def frozen(prompt: Prompt) -> Any:
@@ -53,16 +62,37 @@ def ask_distinct(
 
 
 def ask_each(ask: Asker, wants: Sequence[Want], **settings: Any) -> list[Rollouts]:
-    """The samples of each want; wants with the same numbers travel together in one call."""
-    answers: list[Rollouts | None] = [None] * len(wants)
-    groups: dict[tuple[int, int], list[int]] = {}
-    for index, want in enumerate(wants):
-        groups.setdefault((want.seed, want.n_samples), []).append(index)
-    for (seed, n_samples), members in groups.items():
-        got = ask_distinct(ask, [wants[i].prompt for i in members], n_samples, seed=seed, **settings)
-        for index, rollouts in zip(members, got, strict=True):
-            answers[index] = rollouts
-    return [rollouts for rollouts in answers if rollouts is not None]
+    """The samples of each want; equal wants are asked once and share one `Rollouts`.
+
+    A `Stream` gets them all at once; of another asker those with the same numbers and settings travel together.
+
+    Raises:
+        ConfigError: A number of samples below 1.
+    """
+    for want in wants:
+        if want.n_samples < 1:
+            raise ConfigError(f"n_samples={want.n_samples}: ask for at least one sample.")
+    distinct = {_identity(want): want for want in wants}
+    each = getattr(ask, "each", None)
+    if not distinct:
+        return []
+    if each is not None:
+        got = dict(zip(distinct, each(list(distinct.values()), **settings), strict=True))
+        return [got[_identity(want)] for want in wants]
+    groups: dict[Any, dict[Any, Want]] = {}
+    for identity, want in distinct.items():
+        groups.setdefault(identity[1:], {})[identity] = want
+    got = {}
+    for members in groups.values():
+        first = next(iter(members.values()))
+        prompts = [want.prompt for want in members.values()]
+        answers = ask(prompts, first.n_samples, seed=first.seed, **{**settings, **first.settings})
+        got.update(zip(members, answers, strict=True))
+    return [got[_identity(want)] for want in wants]
+
+
+def _identity(want: Want) -> tuple[Any, int, int, str]:
+    return frozen(want.prompt), want.n_samples, want.seed, repr(sorted(want.settings.items()))
 
 
 def joined(parts: Iterable[Rollouts]) -> Rollouts:

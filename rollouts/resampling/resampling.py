@@ -22,7 +22,7 @@ from rollouts.resampling.answers import (
     correctness,
     normalize,
 )
-from rollouts.resampling.asking import Asker, ask_distinct, frozen, joined
+from rollouts.resampling.asking import Asker, Want, ask_distinct, ask_each, frozen, joined
 from rollouts.resampling.splitters import first_sentence
 from rollouts.resampling.stopping import Rule, width_below
 from rollouts.resampling.trace import FORCED_LEAD, Positions, Trace
@@ -182,7 +182,7 @@ class Resampling:
         closing = trace.dialect.close.strip()
 
         def response(text: str, index: int) -> Response:
-            thought, tag, content = text.partition(closing)
+            thought, tag, content = text.partition(closing) if closing else ("", "", text)
             if not tag:
                 return Response(text, finish_reason="stop", seed=index, index=index)
             return Response(content, thought, "stop", completed_reasoning=True, seed=index, index=index)
@@ -227,7 +227,7 @@ def resample(
     """Sample `n_samples` continuations before each position, in one stream; equal prefixes are asked once.
 
     Args:
-        ask: Sends and keeps: `client.generate_many`.
+        ask: Sends and keeps: `client.generate_many`. (`client.resample` has one that takes both kinds in one stream.)
         trace: What to resample.
         n_samples: Samples of each position; with `until` at most so many.
         positions: `"all"` (before every sentence), a number or numbers; the number of sentences itself means after the
@@ -243,7 +243,7 @@ def resample(
         policy: What becomes of samples without an answer.
         normalise: What makes equal answers equal strings.
         forced_samples: Forced answers of each position; `n_samples` when None.
-        forced_settings: Settings of the forced answers, over `FORCED_SETTINGS`.
+        forced_settings: Sampling settings of the forced answers, over `FORCED_SETTINGS` and those of the call.
         **settings: Settings of the call, as for `client.generate`.
 
     Raises:
@@ -252,19 +252,24 @@ def resample(
     numbers = trace.positions(positions)
     judging = Judging(truth, extract, where, policy, normalise)
     prompts = [trace.prompt(i) for i in numbers]
+    forced_wants: list[Want] = []
+    if forced:
+        # The call's own max_tokens and stop are meant for the continuations.
+        own = {**FORCED_SETTINGS, **(forced_settings or {})}
+        n_forced = n_samples if forced_samples is None else forced_samples
+        forced_wants = [Want(trace.forced_prompt(i), n_forced, seed, own) for i in numbers]
     if until is None:
-        arms = ask_distinct(ask, prompts, n_samples, seed=seed, **settings)
+        wants = [Want(prompt, n_samples, seed) for prompt in prompts]
+        got = ask_each(ask, [*wants, *forced_wants], **settings)
+        arms, forced_arms = got[: len(wants)], got[len(wants) :]
     else:
         rule = width_below(until, of="majority" if truth is None else "accuracy") if isinstance(until, float) else until
         if not callable(rule):
             raise ConfigError(f"until={until!r}: give a width between 0 and 1, or a rule.")
         arms = _in_rounds(ask, prompts, n_samples, seed, rule, judging, round_size, settings)
-    forced_arms: Mapping[int, Rollouts] = {}
-    if forced:
-        forced_arms = force_answers(
-            ask, trace, forced_samples or n_samples, numbers, seed=seed, **{**settings, **(forced_settings or {})}
-        )
-    result = Resampling(trace, dict(zip(numbers, arms, strict=True)), forced_arms, judging)
+        forced_arms = ask_each(ask, forced_wants, **settings)
+    by_position = dict(zip(numbers, forced_arms, strict=True)) if forced else {}
+    result = Resampling(trace, dict(zip(numbers, arms, strict=True)), by_position, judging)
     if result.restarted:
         warnings.warn(
             f"{result.restarted} of {sum(map(len, result.distinct_arms))} samples began anew instead of going on from "

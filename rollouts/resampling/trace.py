@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from rollouts.exceptions import ConfigError
 from rollouts.resampling.splitters import Style, piece, split_sentences
 from rollouts.results import Response
-from rollouts.typing import Message, Span
+from rollouts.typing import Message, Span, ThinkTemplate
 
 Prompt: TypeAlias = str | Sequence[Message]
 """What a client takes: a string (split at `<think>`) or a list of messages (sent as it is)."""
@@ -29,6 +29,15 @@ class Dialect:
 
     open: str = "<think>\n"
     close: str = "\n</think>\n\n"
+
+    @classmethod
+    def of(cls, template: ThinkTemplate) -> Dialect:
+        """The dialect of a think template; one without marks has a blank line between thought and answer."""
+        opened, closing = template.open(""), getattr(template, "closing", "")
+        if not closing:
+            return cls(opened, "\n\n")
+        after_mark = opened.removeprefix(getattr(template, "opening", opened))
+        return cls(opened, after_mark + closing + 2 * after_mark)
 
 
 THINK = Dialect()
@@ -189,6 +198,8 @@ class Trace:
         becomes messages whose last is the assistant's, left open.
         """
         opened = self.dialect.open + thought
+        if not opened:
+            return self.question  # an empty assistant turn is nothing to go on from
         if not isinstance(self.question, str):
             return [*self.question, {"role": "assistant", "content": opened}]
         if self.dialect.open.startswith("<think>"):

@@ -1,0 +1,277 @@
+"""What a client offers for resampling: each method hands `rollouts.resampling` an asker made of the client.
+
+The asker's runs share a progress bar and a budget. Nothing here cuts, judges or measures.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from rollouts.events import SampleEvent
+from rollouts.exceptions import ConfigError
+from rollouts.plugins import PluginManager
+from rollouts.resampling import (
+    STYLES,
+    Conditional,
+    Dialect,
+    ResamplePlan,
+    Resampling,
+    Resilience,
+    Steering,
+    Trace,
+    draw_until,
+    force_answer,
+    force_answers,
+    plan_resample,
+    resample,
+    resilience,
+    steer,
+)
+from rollouts.resampling.asking import Want
+from rollouts.resampling.conditional import Similar
+from rollouts.resampling.trace import THINK, Positions, Prompt
+from rollouts.resources import Resources
+from rollouts.results import Response, Rollouts
+from rollouts.settings import Settings
+from rollouts.typing import Progress, ProgressOptions
+
+_OPENED = "x\n<think>\n"
+"""Any prompt that opens a thought: asks for the template that the client would open one with."""
+
+
+class ResamplingMethods(ABC):
+    """The resampling of `RolloutsClient`.
+
+    `**options` are those of the function of the same name in `rollouts.resampling`; others are settings of the call.
+    """
+
+    settings: Settings
+    plugins: PluginManager
+    _resources: Resources
+
+    def trace(
+        self, source: Response | str, question: Prompt | None = None, *, style: Any = "sentences", **settings: Any
+    ) -> Trace:
+        """A thought cut into sentences, with the marks of this client's model. Sends nothing.
+
+        Args:
+            source: A sample with a thought, or the text of one (`thought</think>answer`).
+            question: What was asked; a sample knows it.
+            style: How to cut: a splitter's name, those of plugins too, or a function.
+            **settings: Settings of the call (`model`, `template`).
+
+        Raises:
+            ConfigError: No thought, no question, or no such splitter.
+        """
+        if isinstance(style, str) and style not in STYLES:
+            style = self.plugins.make("splitter", style)
+        dialect = self._dialect(settings)
+        if isinstance(source, Response):
+            return Trace.from_response(source, question, style=style, dialect=dialect)
+        if question is None:
+            raise ConfigError("a text does not know what was asked: pass `question=`.")
+        return Trace.from_text(question, source, style=style, dialect=dialect)
+
+    def resample(
+        self,
+        trace: Trace | Response,
+        n_samples: int = 100,
+        positions: Positions = "all",
+        *,
+        forced: bool = False,
+        **options: Any,
+    ) -> Resampling:
+        """Sample `n_samples` continuations before each sentence, and answers forced there, in one bounded stream.
+
+        What the cache holds is not asked again: a crash costs what had not arrived, 200 after 100 asks for 100 more.
+
+        Args:
+            trace: What to resample; a sample is cut into sentences first.
+            n_samples: Samples of each position; with `until` at most so many.
+            positions: `"all"`, a sentence's number, or numbers.
+            forced: Also close the thought before each position and ask for the answer at once.
+            **options: `until`, `round_size`, `truth`, `extract`, `where`, `policy`, `normalise`, `forced_samples`,
+                `forced_settings` as for `rollouts.resampling.resample`; anything else is a setting of the call.
+
+        Raises:
+            ConfigError: Bad input; nothing was sent.
+            SamplingError: Some samples failed (`on_error="raise"`); the others are stored.
+            BudgetExceeded: `max_cost` holds for all of it, rounds together.
+        """
+        fitted, numbered = self._fitted(trace, options), self._numbered(options)
+        with _Stream(self, rounds=options.get("until") is not None) as stream:
+            return resample(stream, fitted, n_samples, positions, forced=forced, **numbered)
+
+    def plan_resample(
+        self,
+        trace: Trace | Response,
+        n_samples: int = 100,
+        positions: Positions = "all",
+        *,
+        forced: bool = False,
+        forced_samples: int | None = None,
+        prompt_price: float | None = None,
+        completion_price: float | None = None,
+        **settings: Any,
+    ) -> ResamplePlan:
+        """What `resample` would ask: calls, distinct prefixes, tokens, dollars. Sends nothing.
+
+        Args:
+            trace: As for `resample`.
+            n_samples: As for `resample`.
+            positions: As for `resample`.
+            forced: As for `resample`.
+            forced_samples: As for `resample`.
+            prompt_price: US dollars per prompt token.
+            completion_price: US dollars per completion token.
+            **settings: Settings of the call.
+
+        Raises:
+            ConfigError: Bad input.
+        """
+        merged = self.settings.override(**settings)
+        return plan_resample(
+            self._fitted(trace, settings),
+            n_samples,
+            positions,
+            forced=forced,
+            forced_samples=forced_samples,
+            max_tokens=merged.given_sampling.get("max_tokens"),
+            prompt_price=prompt_price,
+            completion_price=completion_price,
+        )
+
+    def force_answer(
+        self, trace: Trace | Response, position: int | None = None, n_samples: int = 1, **options: Any
+    ) -> Rollouts:
+        """Close the thought before a sentence (after the last one: None) and ask for the answer with few tokens."""
+        fitted, numbered = self._fitted(trace, options), self._numbered(options)
+        return force_answer(_Stream(self), fitted, position, n_samples, **numbered)
+
+    def force_answers(
+        self, trace: Trace | Response, n_samples: int = 100, positions: Positions = "all", **options: Any
+    ) -> dict[int, Rollouts]:
+        """The answers forced before each position, in one stream."""
+        fitted, numbered = self._fitted(trace, options), self._numbered(options)
+        return force_answers(_Stream(self), fitted, n_samples, positions, **numbered)
+
+    def draw_until(
+        self, prompt: Prompt, accept: Callable[[Response], bool], n_accepted: int = 1, **options: Any
+    ) -> Conditional:
+        """Draw until `n_accepted` samples satisfy `accept`, judged in the order of their numbers."""
+        with _Stream(self, rounds=True) as stream:
+            return draw_until(stream, prompt, accept, n_accepted, **self._numbered(options))
+
+    def resilience(self, trace: Trace | Response, position: int, similar: Similar, **options: Any) -> Resilience:
+        """How often a sentence comes back when it is removed wherever it does (Thought Branches)."""
+        with _Stream(self, rounds=True) as stream:
+            return resilience(stream, self._fitted(trace, options), position, similar, **self._numbered(options))
+
+    def steer(self, trace: Trace | Response, position: int, target: str, similar: Similar, **options: Any) -> Steering:
+        """Lead a thought to a sentence by choosing among what the model itself says (Thought Branches)."""
+        with _Stream(self, rounds=True) as stream:
+            return steer(stream, self._fitted(trace, options), position, target, similar, **self._numbered(options))
+
+    # ── Parts ──
+
+    def _numbered(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options, with the client's own first number where the call names none."""
+        return {"seed": self.settings.seed, **options}
+
+    def _fitted(self, trace: Trace | Response, options: dict[str, Any]) -> Trace:
+        """The trace with the marks of the model that is asked, unless it has marks of its own."""
+        settings = {name: options[name] for name in ("model", "adapter", "base_url", "template") if name in options}
+        if isinstance(trace, Response):
+            return self.trace(trace, **settings)
+        dialect = self._dialect(settings)
+        return replace(trace, dialect=dialect) if trace.dialect == THINK != dialect else trace
+
+    def _dialect(self, settings: dict[str, Any]) -> Dialect:
+        resolved = self._resources.resolve(self.settings.override(**settings))
+        return Dialect.of(self._resources.template(resolved, _OPENED).template)
+
+    # What the client has.
+
+    @abstractmethod
+    def _each(self, wants: Sequence[Want], overrides: Mapping[str, Any]) -> list[Rollouts]:
+        """The samples of each want as one run."""
+
+    @abstractmethod
+    def _progress(self, settings: Settings, total: int | None) -> Progress | None:
+        """The progress reporter of a run of `total` samples."""
+
+
+class _Stream:
+    """Asks the client. Where there are several rounds, they share one progress bar and one budget."""
+
+    def __init__(self, client: ResamplingMethods, *, rounds: bool = False) -> None:
+        self._client = client
+        self._rounds = rounds
+        self._bar: _OneBar | None = None
+        self._cost = 0.0
+        self._tokens = 0
+
+    def __enter__(self) -> _Stream:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.end()
+
+    def __call__(self, prompts: Sequence[Prompt], n_samples: int, *, seed: int, **settings: Any) -> list[Rollouts]:
+        return self.each([Want(prompt, n_samples, seed) for prompt in prompts], **settings)
+
+    def each(self, wants: Sequence[Want], **settings: Any) -> list[Rollouts]:
+        """The samples of each want, in their order."""
+        if not self._rounds:
+            return self._client._each(wants, settings)
+        merged = self._client.settings.override(**settings)
+        if self._bar is None:
+            inner = self._client._progress(merged, None)
+            self._bar = None if inner is None else _OneBar(inner)
+        shared: dict[str, Any] = {} if self._bar is None else {"progress": self._bar.again}
+        if merged.max_cost is not None:
+            shared["max_cost"] = max(0.0, merged.max_cost - self._cost)
+        if merged.max_total_tokens is not None:
+            shared["max_total_tokens"] = max(0, merged.max_total_tokens - self._tokens)
+        got = self._client._each(wants, {**settings, **shared})
+        for response in (r for rollouts in got for r in rollouts if not r.cached):
+            self._cost += response.usage.cost or 0.0
+            self._tokens += response.usage.total_tokens or 0
+        return got
+
+
+class _OneBar:
+    """A `Progress` that goes on from run to run, until `end`."""
+
+    def __init__(self, inner: Progress) -> None:
+        self._inner = inner
+        self._started = False
+
+    def again(self, options: ProgressOptions) -> _OneBar:
+        """The reporter of the next run."""
+        return self
+
+    def start(self, total: int | None, cached: int) -> None:
+        """The first run starts the bar; what the cache had for a later one is told sample by sample."""
+        if not self._started:
+            self._started = True
+            self._inner.start(None, cached)
+            return
+        for _ in range(cached):
+            self._inner.advance(SampleEvent("", Response("", cached=True), 0))
+
+    def advance(self, event: SampleEvent) -> None:
+        """One sample is done."""
+        self._inner.advance(event)
+
+    def close(self) -> None:
+        """A run is over; the bar stays for the next one."""
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._started:
+            self._inner.close()
