@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 from rollouts.asking import Asking, count, one_prompt
@@ -16,6 +16,8 @@ from rollouts.logs import show_log
 from rollouts.planning import Explanation, Plan, explain, make_plan
 from rollouts.plugins import plugin_manager
 from rollouts.prices import PriceList
+from rollouts.resampling.asking import Want
+from rollouts.resampling_client import ResamplingMethods
 from rollouts.resources import Resolved, Resources
 from rollouts.results import Failure, Response, Rollouts
 from rollouts.settings import Settings, make_settings
@@ -25,7 +27,7 @@ LAZY_WINDOW = 256
 """Samples that `as_completed` has under way at least; it reads prompts no further ahead."""
 
 
-class RolloutsClient:
+class RolloutsClient(ResamplingMethods):
     """Samples answers of one model.
 
     Every setting given here can be given to one call too, and holds there. What is not given is not sent: the
@@ -215,6 +217,19 @@ class RolloutsClient:
             resolved, call, asks, collector.deliver, total=len(prompts) * n, window=WINDOW, eager=False
         )
         return collector
+
+    def _each(self, wants: Sequence[Want], overrides: Mapping[str, Any]) -> list[Rollouts]:
+        settings, resolved, call, asking = self._prepare(dict(overrides))
+        sizes = [count(want.n_samples) for want in wants]
+        askings = [asking.under(seed=want.seed, **want.settings) for want in wants]
+        prompts = [want.prompt for want in wants]
+        own = [each.settings for each in askings]
+        collector = Collector(resolved, self._response_transforms(settings), prompts=prompts, n=sizes, settings=own)
+        for its, prompt in zip(askings, prompts, strict=True):
+            its.check(prompt)
+        asks = (a.ask(p, prompt_index=i, n=n) for i, (a, p, n) in enumerate(zip(askings, prompts, sizes, strict=True)))
+        collector.run = self._run(resolved, call, asks, collector.deliver, total=sum(sizes), window=WINDOW, eager=False)
+        return collector.complete()
 
     def _run(
         self,

@@ -183,7 +183,9 @@ class ResamplingMethods(ABC):
 
     def _fitted(self, trace: Trace | Response, options: dict[str, Any]) -> Trace:
         """The trace with the marks of the model that is asked, unless it has marks of its own."""
-        settings = {name: options[name] for name in ("model", "adapter", "base_url", "template") if name in options}
+        settings: dict[str, Any] = {
+            name: options[name] for name in ("model", "adapter", "base_url", "template") if name in options
+        }
         if isinstance(trace, Response):
             return self.trace(trace, **settings)
         dialect = self._dialect(settings)
