@@ -12,6 +12,7 @@ from typing import Any
 
 from rollouts.events import SampleEvent
 from rollouts.exceptions import ConfigError
+from rollouts.planning import Plan
 from rollouts.plugins import PluginManager
 from rollouts.resampling import (
     STYLES,
@@ -32,6 +33,7 @@ from rollouts.resampling import (
 )
 from rollouts.resampling.asking import Want
 from rollouts.resampling.conditional import Similar
+from rollouts.resampling.resampling import FORCED_SETTINGS
 from rollouts.resampling.trace import THINK, Positions, Prompt
 from rollouts.resources import Resources
 from rollouts.results import Response, Rollouts
@@ -113,11 +115,12 @@ class ResamplingMethods(ABC):
         *,
         forced: bool = False,
         forced_samples: int | None = None,
-        prompt_price: float | None = None,
-        completion_price: float | None = None,
+        forced_settings: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> ResamplePlan:
-        """What `resample` would ask: calls, distinct prefixes, tokens, dollars. Sends nothing.
+        """What `resample` would ask: calls, distinct prefixes, what is cached, tokens, dollars. Sends nothing.
+
+        Dollars are those of the price list that `client.prices(refresh=True)` last brought.
 
         Args:
             trace: As for `resample`.
@@ -125,14 +128,19 @@ class ResamplingMethods(ABC):
             positions: As for `resample`.
             forced: As for `resample`.
             forced_samples: As for `resample`.
-            prompt_price: US dollars per prompt token.
-            completion_price: US dollars per completion token.
+            forced_settings: As for `resample`.
             **settings: Settings of the call.
 
         Raises:
             ConfigError: Bad input.
         """
         merged = self.settings.override(**settings)
+        price = self._resources.price(self._resources.resolve(merged))
+
+        def cached(prompts: Sequence[Prompt], n: int, is_forced: bool) -> list[int]:
+            own = {**FORCED_SETTINGS, **(forced_settings or {})} if is_forced else {}
+            return [item.cached for item in self.plan(prompts, n, **{**settings, **own}).prompts]
+
         return plan_resample(
             self._fitted(trace, settings),
             n_samples,
@@ -140,8 +148,9 @@ class ResamplingMethods(ABC):
             forced=forced,
             forced_samples=forced_samples,
             max_tokens=merged.given_sampling.get("max_tokens"),
-            prompt_price=prompt_price,
-            completion_price=completion_price,
+            prompt_price=None if price is None else price.prompt,
+            completion_price=None if price is None else price.completion,
+            cached=cached,
         )
 
     def force_answer(
@@ -196,6 +205,10 @@ class ResamplingMethods(ABC):
         return Dialect.of(self._resources.template(resolved, _OPENED).template)
 
     # What the client has.
+
+    @abstractmethod
+    def plan(self, prompts: Any, n_samples: int = 1, **overrides: Any) -> Plan:
+        """What a call would ask, and what is cached of it."""
 
     @abstractmethod
     def _each(self, wants: Sequence[Want], overrides: Mapping[str, Any]) -> list[Rollouts]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,13 @@ from rollouts.resampling.trace import Positions, Prompt, Trace
 CHARACTERS_PER_TOKEN = 3.6
 """Used where the trace's own response does not tell: English with some LaTeX."""
 
+FORCED_TOKENS = 8
+"""Of a forced answer: a number and its brace."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResamplePlan:
-    """The size of a resampling. What a cache already holds is not taken off: `prompts` lets a client tell that."""
+    """The size of a resampling."""
 
     positions: tuple[int, ...]
     prompts: tuple[Prompt, ...] = field(repr=False)
@@ -29,23 +32,31 @@ class ResamplePlan:
     """Continuations to sample: distinct prefixes times samples."""
     forced_calls: int
     """Forced answers to sample."""
+    cached: int | None
+    """How many of both a cache already holds; None where none was looked into."""
     prompt_tokens: int
-    """Estimate over all calls."""
+    """Estimate of what is not cached."""
     completion_tokens: int
-    """Estimate over all calls: each continuation as long as what the trace itself wrote from there on."""
+    """Estimate of what is not cached: each continuation as long as what the trace itself wrote from there on."""
     cost: float | None
-    """Estimate in US dollars; None without prices."""
+    """Estimate of what is not cached, in US dollars; None without prices."""
 
     @property
     def distinct_prefixes(self) -> int:
         """Prefixes that differ."""
         return len(self.prompts)
 
+    @property
+    def missing(self) -> int:
+        """Calls that would be sent."""
+        return self.calls + self.forced_calls - (self.cached or 0)
+
     def __str__(self) -> str:
         dollars = "cost unknown (no prices given)" if self.cost is None else f"about ${self.cost:,.2f}"
         forced = f" and {self.forced_calls:,} forced answers" if self.forced_calls else ""
+        cached = f", {self.cached:,} of them cached" if self.cached else ""
         return (
-            f"{self.calls:,} continuations of {self.distinct_prefixes:,} prefixes{forced}: "
+            f"{self.calls:,} continuations of {self.distinct_prefixes:,} prefixes{forced}{cached}: "
             f"about {self.prompt_tokens:,} prompt and {self.completion_tokens:,} completion tokens, {dollars}"
         )
 
@@ -60,6 +71,7 @@ def plan_resample(
     max_tokens: int | None = None,
     prompt_price: float | None = None,
     completion_price: float | None = None,
+    cached: Callable[[Sequence[Prompt], int, bool], Sequence[int]] | None = None,
 ) -> ResamplePlan:
     """What `resample` with the same arguments would ask.
 
@@ -72,6 +84,7 @@ def plan_resample(
         max_tokens: The limit of each continuation, where one is set.
         prompt_price: US dollars per prompt token.
         completion_price: US dollars per completion token.
+        cached: Tells how many samples of each prompt are stored, of so many; true for forced answers.
 
     Raises:
         ConfigError: A position or number out of range.
@@ -85,23 +98,32 @@ def plan_resample(
         forced_distinct = {frozen(prompt): prompt for i in numbers for prompt in [trace.forced_prompt(i)]}
     ordered = sorted(distinct.values(), key=lambda pair: pair[0])
     per_token = _characters_per_token(trace)
-    n_forced = forced_samples or n_samples
+    n_forced = n_samples if forced_samples is None else forced_samples
+    prompts, forced_prompts = [prompt for _, prompt in ordered], list(forced_distinct.values())
+    stored = cached(prompts, n_samples, False) if cached is not None else [0] * len(prompts)
+    stored_forced = (
+        cached(forced_prompts, n_forced, True) if cached is not None and forced else [0] * len(forced_prompts)
+    )
+    left = [n_samples - k for k in stored]
+    left_forced = [n_forced - k for k in stored_forced]
     total = len(trace.thought) + len(trace.answer)
     written = [(total - len(trace.prefix(i))) / per_token for i, _ in ordered]
     if max_tokens is not None:
         written = [min(tokens, max_tokens) for tokens in written]
-    asked = n_samples * sum(_length(prompt) for _, prompt in ordered) / per_token
-    asked += n_forced * sum(_length(prompt) for prompt in forced_distinct.values()) / per_token
-    forced_tokens = n_forced * len(forced_distinct) * min(8, int(FORCED_SETTINGS["max_tokens"]))
-    prompt_tokens, completion_tokens = round(asked), round(n_samples * sum(written) + forced_tokens)
+    asked = sum(n * _length(prompt) for n, prompt in zip(left, prompts, strict=True))
+    asked += sum(n * _length(prompt) for n, prompt in zip(left_forced, forced_prompts, strict=True))
+    completed = sum(n * tokens for n, tokens in zip(left, written, strict=True))
+    completed += sum(left_forced) * min(FORCED_TOKENS, int(FORCED_SETTINGS["max_tokens"]))
+    prompt_tokens, completion_tokens = round(asked / per_token), round(completed)
     known = prompt_price is not None and completion_price is not None
     return ResamplePlan(
         positions=numbers,
-        prompts=tuple(prompt for _, prompt in ordered),
-        forced_prompts=tuple(forced_distinct.values()),
+        prompts=tuple(prompts),
+        forced_prompts=tuple(forced_prompts),
         n_samples=n_samples,
         calls=n_samples * len(ordered),
         forced_calls=n_forced * len(forced_distinct),
+        cached=None if cached is None else sum(stored) + sum(stored_forced),
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         cost=prompt_tokens * (prompt_price or 0) + completion_tokens * (completion_price or 0) if known else None,
