@@ -32,6 +32,8 @@ class Asking:
         self._resources = resources
         self._resolved = resolved
         self._call = call
+        self.quiet = False
+        """Warn of nothing."""
         self._warned: set[str] = set()
         self._others: dict[str, Asking] = {}
         self._settings: dict[int, AdapterSettings] = {}
@@ -152,7 +154,7 @@ class Asking:
 
     def warn(self, note: str | None) -> None:
         """Warn the user, once per call and text."""
-        if note is not None and note not in self._warned:
+        if note is not None and not self.quiet and note not in self._warned:
             self._warned.add(note)
             warnings.warn(note, RolloutsWarning, stacklevel=_caller())
 

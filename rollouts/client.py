@@ -10,12 +10,15 @@ from typing import Any
 from rollouts.asking import Asking, count, one_prompt
 from rollouts.collecting import Collector
 from rollouts.config import load_config
+from rollouts.continuation import ProbeResult
+from rollouts.continuation.probe import TRIALS
 from rollouts.engine import WINDOW, Ask, Call, Job, Reporter, Run
 from rollouts.exceptions import ConfigError
 from rollouts.logs import show_log
 from rollouts.planning import Explanation, Plan, explain, make_plan
 from rollouts.plugins import plugin_manager
 from rollouts.prices import PriceList
+from rollouts.probing import Prober
 from rollouts.resampling.asking import Want
 from rollouts.resampling_client import ResamplingMethods
 from rollouts.resources import Resolved, Resources
@@ -133,6 +136,58 @@ class RolloutsClient(ResamplingMethods):
         collector.run = self._run(resolved, call, asks, collector.deliver, total=total, window=window, eager=True)
         return collector.stream(ready)
 
+    # ── Thought ──
+
+    def extend(self, response: Response, n_samples: int = 1, **overrides: Any) -> Rollouts:
+        """Let the model go on where a length limit cut its answer, in the thought or in the content.
+
+        What is there is handed to the model to the byte and is not generated again. An answer from the cache will
+        do. The new answers' `prefill` is the turn so far and their `thought` the whole thought; `whole` is the whole
+        turn.
+
+        Args:
+            response: An answer with `finish_reason="length"`, of this client's model.
+            n_samples: How many times to go on.
+            **overrides: Settings for this call. The first number is the response's own unless `seed=` is given, so
+                that two answers that were cut at the same text go on differently.
+
+        Raises:
+            ConfigError: The answer ended by itself, calls tools, hides its thought, or its prompt is not known.
+            RolloutsError: As `generate`.
+        """
+        n = count(n_samples)
+        settings, resolved, call, asking = self._prepare({"seed": response.seed, **overrides})
+        ask = asking.extension(response, n)
+        transforms = self._response_transforms(settings)
+        collector = Collector(resolved, transforms, prompts=[ask.prompt], n=n, single=True)
+        collector.run = self._run(resolved, call, [ask], collector.deliver, total=n, window=WINDOW, eager=False)
+        return collector.complete()[0]
+
+    def verify_prefill(
+        self,
+        ways: Sequence[str] | None = None,
+        trials: int = TRIALS,
+        providers: Sequence[str] | None = None,
+        **overrides: Any,
+    ) -> list[ProbeResult]:
+        """Find out whether the model really goes on from a prefill, with a continuation that nobody can guess.
+
+        The verdicts are remembered with their date in the user's cache directory; routing goes by them.
+
+        Args:
+            ways: Ways of continuing (`assistant`, `completion`, …); all that the adapter offers unless given.
+            trials: Requests for each way, 64 tokens each; all must be continued for a `yes`.
+            providers: OpenRouter's slugs, each asked alone. Unless given, the one that is pinned, else those that are
+                known to continue this model.
+            **overrides: Settings for this call; other sampling settings of the client are left out.
+
+        Raises:
+            ConfigError: A way that the adapter does not offer, or providers where nothing is routed.
+            RolloutsError: No answer can be had at all.
+        """
+        prober = Prober(self._resources, self.settings.override(**overrides), self._run_one, overrides)
+        return prober.run(ways, trials, providers)
+
     # ── Without sending ──
 
     def plan(self, prompts: Any, n_samples: int = 1, **overrides: Any) -> Plan:
@@ -230,6 +285,11 @@ class RolloutsClient(ResamplingMethods):
         asks = (a.ask(p, prompt_index=i, n=n) for i, (a, p, n) in enumerate(zip(askings, prompts, sizes, strict=True)))
         collector.run = self._run(resolved, call, asks, collector.deliver, total=sum(sizes), window=WINDOW, eager=False)
         return collector.complete()
+
+    def _run_one(
+        self, resolved: Resolved, call: Call, ask: Ask, deliver: Callable[[Job, Response | Failure], None]
+    ) -> Run:
+        return self._run(resolved, call, [ask], deliver, total=1, window=WINDOW, eager=False)
 
     def _run(
         self,

@@ -10,8 +10,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from rollouts.continuation import Tally
 from rollouts.engine import Job, Run
-from rollouts.exceptions import PrefillUnsupported, RolloutsError, RolloutsWarning, SamplingError
+from rollouts.exceptions import MixedSamples, PrefillUnsupported, RolloutsError, RolloutsWarning, SamplingError
+from rollouts.homogeneity import Mixture
 from rollouts.resources import Resolved
 from rollouts.results import Failure, Response, Rollouts
 from rollouts.settings import Settings
@@ -51,12 +53,15 @@ class Collector:
         self._settings = settings if settings is not None else [resolved.settings] * len(prompts)
         self._keep = keep
         self._failures: list[Failure] = []
+        self._tally = Tally()
+        self._mixture = Mixture()
 
     # ── While the run goes on ──
 
     def deliver(self, job: Job, result: Result) -> None:
         """Take one result."""
         if isinstance(result, Response):
+            self._mixture.add(result)
             result = self._checked(job, result)
         if self._keep is None:
             self._slots[job.ask.prompt_index][job.index] = result
@@ -74,6 +79,7 @@ class Collector:
                 "(provider={'only': ['…']}; `rollouts probe` finds one), or take require_prefill off."
             )
             return job.failure("failed", error, response.attempts)
+        self._tally.add(response)
         try:
             for transform in self._transforms:
                 response = transform(response)
@@ -104,12 +110,14 @@ class Collector:
 
         Raises:
             SamplingError: Some samples failed and `on_error` is "raise".
+            MixedSamples: The samples are not of one kind, and `strict` is set.
             RolloutsError: What stopped the run, as itself.
         """
         stopped = self.run.stop_error
         if stopped is not None:
             self._attach(stopped)
             raise stopped
+        self._warn_of_continuation()
         everything = self._rollouts()
         failures = [failure for rollouts in everything for failure in rollouts.failures]
         if failures:
@@ -118,6 +126,7 @@ class Collector:
                 partial = everything[0] if self._single else everything
                 raise SamplingError(message, rollouts=partial, failures=failures) from failures[0].error
             warnings.warn(message, RolloutsWarning, stacklevel=2)
+        self._check_kind(everything)
         return everything
 
     def stream(self, ready: deque[Result]) -> Iterator[Result]:
@@ -125,9 +134,30 @@ class Collector:
         yield from self.run.iterate(ready)
         if self.run.stop_error is not None:
             raise self.run.stop_error
+        self._warn_of_continuation()
         failed = [failure for failure in self._failures if failure.kind == "failed"]
         if failed and self._resolved.settings.on_error == "raise":
             raise SamplingError(_told(self._failures, None), failures=self._failures) from failed[0].error
+        self._check_kind([])
+
+    def _check_kind(self, everything: list[Rollouts]) -> None:
+        settings, watch = self._resolved.settings, self._resolved.watch
+        what = self._mixture.describe() if settings.strict else None
+        if what is not None:
+            error = MixedSamples(
+                f"strict=True, and the samples are not of one kind: {what}. They are stored. Name one provider "
+                "(provider={'only': ['…']}) and ask again, or take strict off."
+            )
+            if everything:
+                error.rollouts = everything[0] if self._single else everything
+            raise error
+        watch.mixed(self._mixture, settings.given_sampling.get("provider"))
+        watch.duplicates(everything, settings.given_sampling)
+
+    def _warn_of_continuation(self) -> None:
+        note = self._tally.warning()
+        if note is not None:
+            warnings.warn(note, RolloutsWarning, stacklevel=3)
 
     def _attach(self, error: BaseException) -> None:
         everything = self._rollouts()

@@ -7,7 +7,8 @@ from rollouts.continuation.judging import Verdict, judge
 from rollouts.continuation.known import KNOWN, Known, known_verdict
 from rollouts.continuation.memory import Memory, Remembered
 from rollouts.continuation.probe import Asked, ProbeResult, Trial, verify_prefill
-from rollouts.continuation.routing import choose_pin
+from rollouts.continuation.routing import choose_pin, doubt
+from rollouts.continuation.tally import Tally
 
 __all__ = [
     "KNOWN",
@@ -16,9 +17,11 @@ __all__ = [
     "Memory",
     "ProbeResult",
     "Remembered",
+    "Tally",
     "Trial",
     "Verdict",
     "choose_pin",
+    "doubt",
     "judge",
     "known_verdict",
     "verify_prefill",

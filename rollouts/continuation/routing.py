@@ -58,6 +58,26 @@ def choose_pin(
     return {"provider": {"allow_fallbacks": False}}, warning
 
 
+def doubt(adapter: str, model: str, way: str | None, verdicts: Iterable[Remembered]) -> str | None:
+    """What to tell the user of a server of one's own that a probe saw fail.
+
+    Args:
+        adapter: Name of the adapter; nothing is said of one that routes (see `choose_pin`).
+        model: The model as the service has it.
+        way: How the prefill goes on the wire.
+        verdicts: What probes of this server found.
+    """
+    if adapter == ROUTED:
+        return None
+    mine = {item.way: item for item in verdicts if item.adapter == adapter and item.model == model}
+    found = mine.get(way or "")
+    if found is None or found.verdict != "no":
+        return None
+    better = next((item.way for item in mine.values() if item.verdict == "yes"), None)
+    instead = f"; {better!r} did: adapter_options={{'continuation': {better!r}}}" if better else ""
+    return f"{model}: a probe of {found.date} saw that a prefill sent as {found.way!r} is not continued{instead}."
+
+
 def _for_named(
     model: str, given: Mapping[str, Any], chosen: list[str], mine: Mapping[str | None, Remembered]
 ) -> tuple[dict[str, Any], str | None]:
