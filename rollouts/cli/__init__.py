@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import rollouts
-from rollouts.cli import cache, catalogue, config_command, generate, pack, plugins_command
+from rollouts.cli import cache, catalogue, config_command, generate, pack, plugins_command, probe
 from rollouts.exceptions import ConfigError, PluginError, RolloutsError
 from rollouts.plugins import PluginManager, plugin_manager
 
 __all__ = ["main"]
 
-OWN_COMMANDS = (cache.add, catalogue.add, config_command.add, generate.add, pack.add, plugins_command.add)
+OWN_COMMANDS = (cache.add, catalogue.add, config_command.add, generate.add, pack.add, plugins_command.add, probe.add)
 """The core's sub-commands, one file each."""
 
 

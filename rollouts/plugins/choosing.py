@@ -17,7 +17,9 @@ FOREIGN_ADAPTER = "openai-compatible"
 """For a base URL that no adapter knows."""
 INJECTED_TEMPLATE = "think-tags"
 """For an unknown model whose prompt holds `<think>`: the user says that it speaks tags."""
-UNKNOWN_TEMPLATE = "none"
+NEUTRAL_TEMPLATE = "none"
+"""Writes no marks, so that no family can misunderstand them."""
+UNKNOWN_TEMPLATE = NEUTRAL_TEMPLATE
 """For an unknown model otherwise: its answers are not guessed apart."""
 
 
@@ -63,7 +65,14 @@ def choose_template(manager: PluginManager, model: str, template: Any, *, inject
     if template is not None and not isinstance(template, str):
         return TemplateChoice(template, type(template).__name__)
     warning = None
-    name = template or _longest_match(cast("list[TemplateSpec]", manager.specs("think_template")), model)
+    own = _longest_match(cast("list[TemplateSpec]", manager.specs("think_template")), model)
+    name = template or own
+    if template is not None and own is not None and template not in (own, NEUTRAL_TEMPLATE):
+        speaks = "marks no thought in its text" if own == NEUTRAL_TEMPLATE else f"marks thought by {own!r}"
+        warning = (
+            f"template={template!r} is forced on {model!r}, whose family {speaks}: the marks are mere text to it. "
+            "Leave template= out."
+        )
     if name is None:
         name = INJECTED_TEMPLATE if injecting else UNKNOWN_TEMPLATE
         if injecting:

@@ -115,6 +115,11 @@ class Response:
         return f"{self.reasoning}</think>{self.content}"
 
     @property
+    def whole(self) -> str:
+        """The assistant's turn from its beginning: the prefill as sent, and `full`."""
+        return (self.prefill or "") + self.full
+
+    @property
     def thought(self) -> str | None:
         """Injected text and reasoning together, without tags; fit to be injected again. None without thought."""
         if self.injected is None:
