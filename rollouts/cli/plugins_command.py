@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 from rollouts.plugins import PluginInfo, PluginManager, plugin_manager
 from rollouts.plugins.discovery import installed, switched_off
-from rollouts.plugins.trial import import_trouble
+from rollouts.plugins.trial import Trial, try_in_child
 
 _EXAMPLES = """\
 examples:
   rollouts plugins              a table of all plugins
-  rollouts plugins --check      the same with tracebacks; exit code 1 when one is broken or doubtful
+  rollouts plugins --check      the same with tracebacks, after each was tried in a process of its own and held to
+                                the cheap part of its contract; exit code 1 when one is broken or doubtful
   rollouts plugins --json       the same for programs, tracebacks included
 
 A broken plugin is left out and harms no other. ROLLOUTS_DISABLE_PLUGINS=a,b switches plugins off by the name of
@@ -59,17 +60,31 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _checked(seconds: float) -> list[PluginInfo]:
-    """The report, after each installed plugin was imported in a child; what would hang or kill us is left out."""
+    """The report, after each installed plugin was tried in a child; what would hang or kill us is left out."""
     strangers = [found for found in installed() if not found.default and not found.problem and not switched_off(found)]
-    trouble = {found.name: what for found in strangers if (what := import_trouble(found, seconds)) is not None}
-    off = ",".join([os.environ.get("ROLLOUTS_DISABLE_PLUGINS", ""), *trouble])
-    plugins = PluginManager(environ={**os.environ, "ROLLOUTS_DISABLE_PLUGINS": off}).report()
+    trials = {(found.distribution, found.name): try_in_child(found, seconds) for found in strangers}
+    own = try_in_child(None, seconds)
+    off = [name for (_, name), trial in trials.items() if trial.trouble is not None]
+    off = [os.environ.get("ROLLOUTS_DISABLE_PLUGINS", ""), *off]
+    plugins = PluginManager(environ={**os.environ, "ROLLOUTS_DISABLE_PLUGINS": ",".join(off)}).report()
     return [
-        dataclasses.replace(plugin, state="broken", error=trouble[plugin.name], hints=())
-        if plugin.name in trouble and plugin.state == "disabled"
-        else plugin
+        _tried(plugin, own if plugin.default else trials.get((plugin.distribution or "", plugin.name), Trial()))
         for plugin in plugins
     ]
+
+
+def _tried(plugin: PluginInfo, trial: Trial) -> PluginInfo:
+    """What is known of a plugin, with what its trial found."""
+    if trial.trouble is not None and plugin.state == "disabled":
+        return dataclasses.replace(plugin, state="broken", error=trial.trouble, hints=())
+    offers = {
+        f"{kind.replace('_', ' ')} {name!r}" for kind, _, name in (offer.partition(":") for offer in plugin.offers)
+    }
+    broken = [rule for rule in trial.broken_rules if not plugin.default or rule.partition(": ")[0] in offers]
+    if not broken:
+        return plugin
+    state = "doubtful" if plugin.state == "ok" else plugin.state
+    return dataclasses.replace(plugin, state=state, hints=(*plugin.hints, *broken))
 
 
 def _table(plugins: Sequence[PluginInfo]) -> str:
