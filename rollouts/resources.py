@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -20,9 +19,10 @@ from rollouts.engine import Call, Engine, Service, Store
 from rollouts.engine.budget import Budget, Price, check_priceable
 from rollouts.engine.guests import said
 from rollouts.engine.limits import Limiters
+from rollouts.engine.recipes import sharded
 from rollouts.engine.scopes import park_of, scope_for
-from rollouts.engine.workers import Borrowed
 from rollouts.exceptions import ConfigError, PluginError, RolloutsError
+from rollouts.executing import Executing
 from rollouts.identity import canonical
 from rollouts.logs import logger
 from rollouts.plugins import PluginManager, TemplateChoice, wire_model
@@ -37,7 +37,6 @@ from rollouts.typing import (
     AdapterSpec,
     CacheOptions,
     Conversation,
-    ExecutorOptions,
     LimiterOptions,
     PromptTransform,
     ResponseTransform,
@@ -68,13 +67,13 @@ class Resources:
     def __init__(self, manager: PluginManager) -> None:
         """Look names up in `manager`."""
         self.manager = manager
-        self.engine = Engine(self._make_executor)
+        self.executing = Executing(manager)
+        self.engine = Engine(lambda size: self.executing.make(size), lambda size: self.executing.elsewhere(size))
         self._lock = threading.RLock()
         self._services: dict[Any, Service] = {}
         self._stores: dict[Any, Store] = {}
         self._limiters: dict[Any, Any] = {}
         self._templates: dict[Any, TemplateChoice] = {}
-        self._executor: tuple[Any, Mapping[str, Any]] = ("threads", {})
 
     # ── Whom to ask ──
 
@@ -164,7 +163,7 @@ class Resources:
         """
         settings, spec = resolved.settings, resolved.spec
         key, missing = self.key(settings, spec)
-        return Call(
+        call = Call(
             service=resolved.service,
             transport=self.engine.transport(size),
             auth=None if key is None else Auth(key, spec.key_header, spec.key_prefix),
@@ -186,6 +185,11 @@ class Resources:
         """The key from the call, the client or the environment; or what to say when one is needed."""
         if settings.api_key is not None:
             return settings.api_key.reveal(), None
+        shards = self.engine.shards(size)
+        if shards is None:
+            return call
+        url, carries = self._base_url(settings, spec), shards.carries_key
+        return sharded(call, settings, shards.transport, adapter=spec.name, base_url=url, key=key, carries=carries)
         if spec.key_variable is not None:
             found = os.environ.get(spec.key_variable, "").strip()
             if found:
@@ -285,17 +289,7 @@ class Resources:
 
     def use_executor(self, wanted: Any, options: Mapping[str, Any]) -> None:
         """Make workers with this executor from now on: a plugin's name, or an executor of the caller's."""
-        self._executor = ("threads" if wanted is None else wanted, options)
-
-    def _make_executor(self, size: int) -> Executor:
-        wanted, options = self._executor
-        if not isinstance(wanted, str):
-            # Its threads run the worker loops. One whose workers are other processes or machines cannot.
-            return Borrowed(wanted)
-        executor: Executor = self.manager.make(
-            "executor", wanted, ExecutorOptions(max_concurrency=size, options=options)
-        )
-        return executor
+        self.executing = Executing(self.manager, wanted, options)
 
     def _once(self, made: dict[Any, T], identity: Any, make: Callable[[], T]) -> T:
         with self._lock:

@@ -441,6 +441,54 @@ class Progress(Protocol):
         """The run is over, well or not."""
 
 
+class Channel(Protocol):
+    """Messages to and from one worker process, in order; any picklable object. Sent and received by one thread each."""
+
+    def send(self, message: Any) -> None:
+        """Send a message; may wait while the other side is slow.
+
+        Raises:
+            OSError: The worker is lost.
+        """
+
+    def recv(self) -> Any:
+        """Wait for the next message.
+
+        Raises:
+            EOFError: The worker is lost, or the channel was closed.
+        """
+
+    def close(self) -> None:
+        """End the channel, and with it the worker: a `recv` under way ends at once. May be called twice."""
+
+
+@runtime_checkable
+class ShardExecutor(Protocol):
+    """An executor whose workers are other processes: they are given shards of a run over channels.
+
+    A `concurrent.futures.Executor` too, so that it fits wherever executors do. Making one starts nothing.
+    """
+
+    workers: int
+    """Worker processes wanted; asked whenever none is at work."""
+    carries_key: bool
+    """True where `environment` reaches the worker; else each worker reads the key from its own environment."""
+    patience: float | None
+    """Seconds after which idle workers are dismissed; None keeps them until the client closes."""
+
+    def hire(self, entry: str, environment: Mapping[str, str]) -> Channel:
+        """Start a worker that calls `entry` (as for `pkgutil.resolve_name`) with its end of the channel.
+
+        Called on a thread of its own, which it may keep waiting.
+
+        Raises:
+            Exception: No worker can be had.
+        """
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Free everything; the channels were closed before."""
+
+
 PromptTransform: TypeAlias = Callable[[Conversation], Conversation]
 """Changes a prompt before its identity is taken."""
 ResponseTransform: TypeAlias = Callable[["Response"], "Response"]

@@ -20,11 +20,13 @@ from rollouts.engine.jobs import Ask, Call, Job
 from rollouts.engine.reporting import Reporter
 from rollouts.engine.run import Result, Run, hand_on, settle
 from rollouts.engine.sender import obtain
+from rollouts.engine.shards import ShardPool
 from rollouts.engine.stopping import stop_at_exit
 from rollouts.engine.workers import WorkerPool, one_cpu
 from rollouts.exceptions import RolloutsError
-from rollouts.results import Response
+from rollouts.results import Failure, Response
 from rollouts.transport import HttpTransport
+from rollouts.typing import ShardExecutor
 
 logger = logging.getLogger("rollouts")
 
@@ -35,9 +37,17 @@ WINDOW = 4096
 class Engine:
     """Runs the samples of one client."""
 
-    def __init__(self, make_executor: Callable[[int], Executor]) -> None:
-        """Make workers with `make_executor(max_concurrency)` when they are needed."""
+    def __init__(
+        self,
+        make_executor: Callable[[int], Executor],
+        elsewhere: Callable[[int], ShardExecutor | None] = lambda size: None,
+    ) -> None:
+        """Make workers with `make_executor(max_concurrency)` when they are needed.
+
+        Where `elsewhere(max_concurrency)` gives an executor, workers are other processes of that one.
+        """
         self._make_executor = make_executor
+        self._elsewhere = elsewhere
         self._lock = threading.Lock()
         self._reset()
         stop_at_exit(self)
@@ -45,6 +55,7 @@ class Engine:
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._pools: dict[tuple[int, str | None], WorkerPool[Job]] = {}
+        self._shards: dict[int, ShardPool | None] = {}
         self._transports: dict[int, HttpTransport] = {}
         self._dispatcher = Dispatcher()
         self._runs: set[Run] = set()
@@ -58,6 +69,17 @@ class Engine:
         if self._closed:
             raise RolloutsError("this client is closed; make a new one")
 
+    def shards(self, size: int) -> ShardPool | None:
+        """The pool of workers elsewhere; None where workers are threads of this process."""
+        with self._lock:
+            self._here()
+            if size not in self._shards:
+                executor = self._elsewhere(size)
+                self._shards[size] = None
+                if executor is not None:
+                    self._shards[size] = ShardPool(executor, size, work=work, keep=durable, give_up=give_up)
+            return self._shards[size]
+
     def transport(self, max_concurrency: int) -> HttpTransport:
         """The transport whose connections suffice for so many parallel requests."""
         with self._lock:
@@ -67,7 +89,10 @@ class Engine:
                 transport = self._transports[max_concurrency] = HttpTransport(max_connections=max_concurrency)
             return transport
 
-    def _pool(self, size: int, affinity: str | None) -> WorkerPool[Job]:
+    def _pool(self, size: int, affinity: str | None) -> WorkerPool[Job] | ShardPool:
+        shards = self.shards(size)
+        if shards is not None:
+            return shards
         with self._lock:
             self._here()
             pool = self._pools.get((size, affinity))
@@ -112,6 +137,10 @@ class Engine:
             run.stop.set()
         for transport in list(self._transports.values()):
             transport.cut()
+        # These must be gone before the interpreter joins the executors of callers.
+        for shards in list(self._shards.values()):
+            if shards is not None:
+                shards.dismiss()
 
     def close(self) -> None:
         """Stop the runs under way (what is in flight is cut), and free threads and sockets. Idempotent."""
@@ -120,12 +149,16 @@ class Engine:
                 self._closed = True
                 return
             self._closed = True
-            pools, transports = list(self._pools.values()), list(self._transports.values())
+            pools: list[WorkerPool[Job] | ShardPool] = list(self._pools.values())
+            pools += [shards for shards in self._shards.values() if shards is not None]
+            transports = list(self._transports.values())
         for run in list(self._runs):
             run.fail(RolloutsError("the client was closed while this run was under way"))
         for transport in transports:
             transport.cut()
         for pool in pools:
+            if isinstance(pool, ShardPool):
+                pool.cut()
             pool.close(timeout=5.0)
         for transport in transports:
             transport.close()
@@ -153,10 +186,15 @@ def work(job: Job) -> None:
     except BaseException as error:
         logger.error("a worker failed at %s", job.describe(), exc_info=True)
         result = job.failure("failed", RolloutsError(f"{job.describe()}: {type(error).__name__}: {error}"))
+    give_up(job, result)
+
+
+def give_up(job: Job, failure: Failure) -> None:
+    """This sample has no answer: let whoever waits for it try, then show it to its run."""
     heir = CLAIMS.give_up(job)
     if heir is not None:
         hand_on(heir)
-    run.post([(job, result)])
+    job.run.post([(job, failure)])
 
 
 def durable(kept: list[tuple[Job, Response]]) -> None:

@@ -28,6 +28,7 @@ from rollouts.identity import SampleKey
 from rollouts.results import Failure, Response, place
 
 if TYPE_CHECKING:
+    from rollouts.engine.shards import ShardPool
     from rollouts.engine.workers import WorkerPool
 
 logger = logging.getLogger("rollouts")
@@ -46,7 +47,7 @@ class Run:
         call: Call,
         asks: Iterable[Ask],
         *,
-        pool: WorkerPool[Job],
+        pool: WorkerPool[Job] | ShardPool,
         reporter: Reporter,
         deliver: Callable[[Job, Result], None],
         window: int,

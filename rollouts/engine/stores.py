@@ -117,6 +117,11 @@ class Store:
             )
         logger.error("%s", self._problem)
 
+    def note(self, problem: str) -> None:
+        """Take over what another process, which stores for us, has to warn of."""
+        with self._lock:
+            self._problem = self._problem or problem
+
     def unreported(self) -> str | None:
         """What to warn the user of, once."""
         if self._problem is None or self._reported:

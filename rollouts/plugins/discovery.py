@@ -45,6 +45,8 @@ DEFAULT_PLUGINS: dict[str, str] = {
     "progress-tqdm": "rollouts.progress.tqdm_bar",
     "progress-none": "rollouts.progress.none",
     "executor-threads": "rollouts.executors.threads",
+    "executor-processes": "rollouts.executors.processes",
+    "executor-elsewhere": "rollouts.executors.elsewhere",
     "splitter-sentences": "rollouts.resampling.splitters",
 }
 """The core's own plugins, in order: the entry points of its pyproject (a test holds the two equal). Used where the

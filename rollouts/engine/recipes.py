@@ -1,0 +1,127 @@
+"""What another process needs to make the same call: settings without the key, as bytes. Knows no channel.
+
+Prompts travel encoded, so that transforms act in this process only and need not be picklable.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+from rollouts.engine.jobs import Ask, Call
+from rollouts.exceptions import ConfigError
+from rollouts.settings import Settings
+
+_STAY = frozenset(
+    {"api_key", "executor", "executor_options", "max_cost", "max_total_tokens", "offline", "on_error", "progress",
+     "progress_bar", "seed", "system", "template", "transforms", "verbose", "worker_affinity"}
+)  # fmt: skip
+"""Settings that act in the coordinating process."""
+
+_OWN_LIMITERS = ("adaptive", "none")
+"""Limiters that each worker can have for itself; every other asks here."""
+
+KEY = "ROLLOUTS_WORKER_KEY"
+"""Environment variable in which a worker on this machine gets the key."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ShardedCall(Call):
+    """A call whose samples are asked for by workers elsewhere."""
+
+    recipe: bytes
+    """Pickled (plugins as bytes, settings)."""
+    key: str | None = field(default=None, repr=False)
+    """For the environment of workers on this machine; never pickled."""
+    granted: bool = False
+    """True where each request needs leave from this process."""
+
+
+def sharded(
+    call: Call, settings: Settings, transport: Any, *, adapter: str, base_url: str, key: str | None, carries: bool
+) -> Call:
+    """`call` for workers elsewhere.
+
+    Args:
+        call: The call as this process would make it.
+        settings: Its settings.
+        transport: What cuts the requests of those workers.
+        adapter: Name of the adapter.
+        base_url: Where requests go, as resolved here.
+        key: The key as found here.
+        carries: Whether a worker's environment can be given the key.
+
+    Raises:
+        ConfigError: Something in the settings cannot travel.
+    """
+    if "@" in urlsplit(base_url).netloc:
+        raise ConfigError("base_url has a user or password in it, which must not travel to workers: leave it out.")
+    if not carries:
+        if settings.api_key is not None:
+            raise ConfigError(
+                "api_key= does not travel to these workers: set the adapter's environment variable where they run, and "
+                "leave api_key= out."
+            )
+        key = None
+    limiter = settings.limiter
+    granted = bool(settings.requests_per_minute or settings.tokens_per_minute or limiter not in _OWN_LIMITERS)
+    given = {name: value for name, value in settings.given.items() if name not in _STAY}
+    for name in ("limiter", "limiter_options", "requests_per_minute", "tokens_per_minute") if granted else ():
+        given.pop(name, None)
+    given["adapter"] = adapter
+    if base_url:
+        given["base_url"] = base_url
+    given["cache_dir"] = settings.cache_dir.absolute()
+    plugins = given.pop("plugins", ())
+    recipe = pickle.dumps((_travelling("plugins", plugins), _settings(given)), 5)
+    values: dict[str, Any] = {f.name: getattr(call, f.name) for f in fields(Call)}
+    values["transport"] = transport
+    if not carries:
+        values["missing_key"] = None  # each worker looks for its own
+    return ShardedCall(**values, recipe=recipe, key=key, granted=granted)
+
+
+def _settings(given: Mapping[str, Any]) -> bytes:
+    for name, value in given.items():
+        _travelling(name, value)
+    return pickle.dumps(Settings(given), 5)
+
+
+def _travelling(name: str, value: Any) -> bytes:
+    try:
+        return pickle.dumps(value, 5)
+    except Exception as error:
+        raise ConfigError(
+            f"{name}= cannot be sent to worker processes ({type(error).__name__}: {error}). Give it by name, or as an "
+            "object that pickle can copy: of a class at the top of a module that the workers can import."
+        ) from None
+
+
+def opened(recipe: bytes, make: Callable[[tuple[Any, ...]], Any]) -> tuple[Any, Settings]:
+    """In the worker: what `make` makes of the plugins, and the settings.
+
+    Raises:
+        ConfigError: Something cannot be read here.
+    """
+    plugins, settings = pickle.loads(recipe)
+    try:
+        return make(pickle.loads(plugins)), pickle.loads(settings)
+    except (AttributeError, ImportError) as error:
+        raise ConfigError(
+            f"a setting of this call cannot be read in worker process {os.getpid()} ({type(error).__name__}: {error}). "
+            "Plugins and caches given as objects must be of a class in a module that the workers can import, not of "
+            "the script or notebook itself."
+        ) from None
+
+
+def travelling_ask(ask: Ask) -> bytes:
+    """One prompt of a call, encoded, as bytes.
+
+    Raises:
+        ConfigError: It holds what cannot travel.
+    """
+    return _travelling("a prompt or its template", (ask.request, ask.prompt, ask.prompt_index, dict(ask.pin)))
