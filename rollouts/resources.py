@@ -180,16 +180,16 @@ class Resources:
             headers=settings.extra_headers,
             affinity=settings.worker_affinity,
         )
-
-    def key(self, settings: Settings, spec: AdapterSpec) -> tuple[str | None, str | None]:
-        """The key from the call, the client or the environment; or what to say when one is needed."""
-        if settings.api_key is not None:
-            return settings.api_key.reveal(), None
         shards = self.engine.shards(size)
         if shards is None:
             return call
         url, carries = self._base_url(settings, spec), shards.carries_key
         return sharded(call, settings, shards.transport, adapter=spec.name, base_url=url, key=key, carries=carries)
+
+    def key(self, settings: Settings, spec: AdapterSpec) -> tuple[str | None, str | None]:
+        """The key from the call, the client or the environment; or what to say when one is needed."""
+        if settings.api_key is not None:
+            return settings.api_key.reveal(), None
         if spec.key_variable is not None:
             found = os.environ.get(spec.key_variable, "").strip()
             if found:
