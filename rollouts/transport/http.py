@@ -215,6 +215,7 @@ class HttpTransport:
         except Exception as caught:
             return self._failure(caught, prepared, ready, exchange, timeout)
         finally:
+            exchange.leave()
             here.exchange = None
             self._watchdog.remove(exchange)
             if response is not None and not response.closed:
