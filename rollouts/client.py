@@ -23,6 +23,7 @@ from rollouts.resampling.asking import Want
 from rollouts.resampling_client import ResamplingMethods
 from rollouts.resources import Resolved, Resources
 from rollouts.results import Failure, Response, Rollouts
+from rollouts.results.totals import Ledger, Totals
 from rollouts.settings import Settings, make_settings
 from rollouts.typing import Progress, ProgressOptions
 
@@ -56,6 +57,7 @@ class RolloutsClient(ResamplingMethods):
         self.settings: Settings = make_settings(**{**load_config().values, **given})
         self.plugins = plugin_manager(self.settings.plugins)
         self._resources = Resources(self.plugins)
+        self._ledger = Ledger()
         self._resources.use_executor(self.settings.executor, self.settings.executor_options)
         self._finalizer = weakref.finalize(self, Resources.close, self._resources)
         if self.settings.verbose:
@@ -228,6 +230,11 @@ class RolloutsClient(ResamplingMethods):
         """
         return self._resources.prices(self._resources.resolve(self.settings.override(**overrides)), refresh=refresh)
 
+    @property
+    def usage(self) -> Totals:
+        """What this client has asked for so far: samples, requests, tokens, dollars (known for k of n)."""
+        return self._ledger.totals
+
     # ── Life ──
 
     def close(self) -> None:
@@ -310,6 +317,7 @@ class RolloutsClient(ResamplingMethods):
             progress_credit=self.plugins.credit("progress", resolved.settings.progress),
             notify=self.plugins.notify,
             observed=self.plugins.has_observers,
+            account=self._ledger.add,
         )
         return self._resources.engine.run(
             call,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rollouts.engine.guests import said
 from rollouts.events import RetryEvent, RunEnd, RunStart, SampleEvent
 from rollouts.results import Failure, Response
+from rollouts.results.totals import Totals
 
 if TYPE_CHECKING:
     from rollouts.engine.jobs import Job
@@ -41,10 +42,11 @@ class Reporter:
         progress_credit: str = "the progress reporter",
         notify: Callable[[str, Any], None],
         observed: Callable[[str], bool],
+        account: Callable[[Totals], None] | None = None,
     ) -> None:
         """Report to `progress` (None: nobody looks) and to the hooks behind `notify`, where `observed` says so.
 
-        `progress_credit` says whose the reporter is.
+        `progress_credit` says whose the reporter is; `account` gets the totals at the end.
         """
         self.run_id = f"run-{next(_numbers)}"
         self.model = model
@@ -54,6 +56,8 @@ class Reporter:
         self.waited_for_limit = self.waited_for_retry = 0.0
         self.cost = 0.0
         self.cost_known_for = 0
+        self.prompt_tokens = self.completion_tokens = self.tokens_known_for = 0
+        self._account = account
         self._progress = progress
         self._progress_credit = progress_credit
         self._notify = notify
@@ -89,9 +93,14 @@ class Reporter:
             self.cached += 1
         else:
             self.answered += 1
-            if result.usage.cost is not None:
-                self.cost += result.usage.cost
+            usage = result.usage
+            if usage.cost is not None:
+                self.cost += usage.cost
                 self.cost_known_for += 1
+            if usage.completion_tokens is not None:
+                self.prompt_tokens += usage.prompt_tokens or 0
+                self.completion_tokens += usage.completion_tokens
+                self.tokens_known_for += 1
         if not self._on_sample and self._progress is None:
             return
         event = SampleEvent(self.run_id, result, run.lane.in_flight, job.waited_for_limit + job.waited_for_retry)
@@ -132,6 +141,19 @@ class Reporter:
         self._ended = True
         if self._shown:
             self._show("close")
+        totals = Totals(
+            answered=self.answered,
+            cached=self.cached,
+            failed=self.failed,
+            requests=self.requests,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            tokens_known_for=self.tokens_known_for,
+            cost=self.cost,
+            cost_known_for=self.cost_known_for,
+        )
+        if self._account is not None:
+            self._account(totals)
         elapsed = time.monotonic() - self._began
         known = self.cost if self.cost_known_for else None
         error = error or run.stop_error
@@ -150,11 +172,8 @@ class Reporter:
             error=None if error is None else type(error).__name__,
         )
         logger.info(
-            "%s: %d answered, %d cached, %d failed in %.1f s; %d requests, %d retries; cost %s (known for %d); waited "
-            "%.1f s for limits and %.1f s before retries (summed over workers)",
-            self.run_id, self.answered, self.cached, self.failed, elapsed, self.requests, self.retries,
-            "unknown" if known is None else f"${known:.4f}", self.cost_known_for, self.waited_for_limit,
-            self.waited_for_retry,
+            "%s: %s in %.0f s; %d retries; waited %.1f s for limits and %.1f s before retries (summed over workers)",
+            self.run_id, totals, elapsed, self.retries, self.waited_for_limit, self.waited_for_retry,
         )  # fmt: skip
         self._notify("rollouts_on_run_end", event)
 

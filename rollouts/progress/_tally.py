@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 class Tally:
     """Samples of one run so far."""
 
-    __slots__ = ("cached", "cost", "done", "failed")
+    __slots__ = ("cached", "cost", "cost_known_for", "done", "failed", "tokens", "tokens_known_for")
 
     def __init__(self, cached: int) -> None:
         """Begin with what the cache had."""
         self.done = self.cached = cached
-        self.failed = 0
+        self.failed = self.cost_known_for = self.tokens = self.tokens_known_for = 0
         self.cost: float | None = None
         """US dollars of the fresh answers whose cost is known; None where none is."""
 
@@ -31,6 +31,10 @@ class Tally:
             usage = getattr(event.result, "usage", None)
             if usage is not None and usage.cost is not None:
                 self.cost = (self.cost or 0.0) + usage.cost
+                self.cost_known_for += 1
+            if usage is not None and usage.total_tokens is not None:
+                self.tokens += usage.total_tokens
+                self.tokens_known_for += 1
 
     def words(self) -> str:
         """`cached=3, failed=1, cost=$0.0021`, without what is nought or unknown."""
@@ -42,3 +46,12 @@ class Tally:
         if self.cost is not None:
             parts.append(f"cost=${self.cost:.4f}" if self.cost < 1 else f"cost=${self.cost:,.2f}")
         return ", ".join(parts)
+
+    def report(self, seconds: float) -> str:
+        """A run in one line: samples, cached, failed, tokens and dollars, each with how many it is known for."""
+        fresh = self.done - self.cached - self.failed
+        cost = "unknown" if self.cost is None else f"${self.cost:,.4f} (known for {self.cost_known_for:,} of {fresh:,})"
+        return (
+            f"{self.done:,} samples in {seconds:,.0f} s: {self.cached:,} cached, {self.failed:,} failed; "
+            f"{self.tokens:,} tokens (known for {self.tokens_known_for:,} of {fresh:,}); cost {cost}"
+        )

@@ -30,6 +30,9 @@ _REDRAW = 0.1
 _LOG_EVERY = 10.0
 """Seconds between two log lines."""
 
+_LONG = 60.0
+"""Seconds from which on a run leaves a line of what it came to."""
+
 
 class LogLines:
     """A `Progress` of log lines, one every ten seconds and one at the end of a run that lasted longer."""
@@ -83,13 +86,15 @@ class LogLines:
 class TqdmBar:
     """A `Progress` drawn by tqdm; gone when the run is over. Cached samples do not count towards the rate."""
 
-    def __init__(self, options: ProgressOptions, bar_class: type[Any]) -> None:
-        """Draw with `bar_class`, a tqdm."""
+    def __init__(self, options: ProgressOptions, bar_class: type[Any], *, clock: Any = time.monotonic) -> None:
+        """Draw with `bar_class`, a tqdm; `clock` gives seconds."""
         self._name = options.description
         self._class = bar_class
         self._bar: Any = None
         self._tally = Tally(0)
         self._drawn = 0.0
+        self._began = clock()
+        self._clock = clock
 
     def start(self, total: int | None, cached: int) -> None:
         """Draw the bar."""
@@ -119,11 +124,14 @@ class TqdmBar:
                 self._drop(error)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Take the bar away; a long run leaves a line of what it came to."""
         bar, self._bar = self._bar, None
         if bar is not None:
             try:
                 bar.close()
+                seconds = self._clock() - self._began
+                if seconds >= _LONG:
+                    self._class.write(f"{self._name}: {self._tally.report(seconds)}", file=bar.fp)
             except Exception as error:
                 self._bar = bar
                 self._drop(error)

@@ -372,3 +372,15 @@ def test_closing_leaves_no_thread_and_no_socket(server, make_client):
 
     left = [t for t in threading.enumerate() if t not in before and t.is_alive()]
     assert left == []
+
+
+def test_a_client_tells_what_it_has_asked_for(server, make_client):
+    client = make_client()
+    client.generate("Hello", n_samples=3)
+    client.generate("Hello", n_samples=5)
+    usage = client.usage
+
+    assert (usage.answered, usage.cached, usage.requests, usage.failed) == (5, 3, 5, 0)
+    assert (usage.tokens_known_for, usage.cost_known_for) == (5, 5)
+    assert usage.cost > 0
+    assert "known for 5 of 5" in str(usage)

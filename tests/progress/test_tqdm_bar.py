@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from tqdm.std import tqdm
 
 from rollouts.progress import tqdm_bar
 from rollouts.progress.tqdm_bar import LogLines, TqdmBar, make_bar
@@ -163,3 +164,20 @@ def test_a_notebook_without_widgets_gets_a_text_bar(monkeypatch):
     bar.start(4, 1)
     bar.close()
     assert "1/4" in stream.getvalue()
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(59.0, False), (75.0, True)])
+def test_a_long_run_leaves_a_line_of_what_it_came_to(seconds, left):
+    now, written = [0.0], io.StringIO()
+
+    class Bar(tqdm):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, file=written, **options)
+
+    bar = tqdm_bar.TqdmBar(ProgressOptions(description="a/b", n_prompts=None), Bar, clock=lambda: now[0])
+    bar.start(2, 1)
+    bar.advance(sample_event())
+    now[0] = seconds
+    bar.close()
+
+    assert ("a/b: 2 samples in 75 s: 1 cached, 0 failed" in written.getvalue()) is left
