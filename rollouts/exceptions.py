@@ -16,6 +16,7 @@
     ├── TransportError                  no answer came: refused, reset, DNS, TLS, proxy
     │   └── DeadlineExceeded (TimeoutError)   `timeout` seconds were over
     ├── SamplingError                   some samples failed; carries `.rollouts` and `.failures`
+    ├── MixedSamples                    strict, and the samples come from several providers or models
     ├── BudgetExceeded                  `max_cost` or `max_total_tokens` admits nothing more
     ├── OfflineMiss                     offline, and a sample is not in the cache
     ├── CacheError                      a storage cannot be read or written
@@ -41,6 +42,7 @@ __all__ = [
     "DeadlineExceeded",
     "InsufficientCredit",
     "MalformedResponse",
+    "MixedSamples",
     "NotFound",
     "OfflineMiss",
     "PermissionDenied",
@@ -169,6 +171,13 @@ class SamplingError(RolloutsError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with the attributes (errors cross processes)."""
         return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+class MixedSamples(RolloutsError):
+    """`strict=True`, and the samples come from several providers or served models. They are stored, and in `.rollouts`.
+
+    From `as_completed` it comes after the last answer, without `.rollouts`.
+    """
 
 
 class BudgetExceeded(RolloutsError):

@@ -23,6 +23,7 @@ from rollouts.engine.recipes import sharded
 from rollouts.engine.scopes import park_of, scope_for
 from rollouts.exceptions import ConfigError, PluginError, RolloutsError
 from rollouts.executing import Executing
+from rollouts.homogeneity import Watch
 from rollouts.identity import canonical
 from rollouts.logs import logger
 from rollouts.plugins import PluginManager, TemplateChoice, wire_model
@@ -59,6 +60,8 @@ class Resolved:
     service: Service
     identity: str
     """Who answers, for the identity of samples."""
+    watch: Watch
+    """What the client has told of its samples already."""
 
 
 class Resources:
@@ -74,6 +77,7 @@ class Resources:
         self._stores: dict[Any, Store] = {}
         self._limiters: dict[Any, Any] = {}
         self._templates: dict[Any, TemplateChoice] = {}
+        self._watch = Watch()
 
     # ── Whom to ask ──
 
@@ -95,6 +99,7 @@ class Resources:
             base_url=public_url(base_url) if base_url else "",
             service=service,
             identity=settings.service or declared or public_url(base_url).rstrip("/"),
+            watch=self._watch,
         )
 
     def _base_url(self, settings: Settings, spec: AdapterSpec) -> str:

@@ -86,6 +86,7 @@ class Settings:
     executor: Any
     executor_options: Mapping[str, Any]
     worker_affinity: Literal["one-cpu"] | None
+    strict: bool
     on_error: Literal["raise", "keep"]
     use_cache: Any
     cache_dir: Path

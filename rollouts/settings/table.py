@@ -111,6 +111,7 @@ _CLIENT = (
     ),
     _client("executor_options", c.options, {}, "Options of the executor.", per_call=False),
     _client("worker_affinity", c.choice("one-cpu"), None, "'one-cpu' keeps the worker threads on one CPU (Linux)."),
+    _client("strict", c.boolean, False, "Whether samples of several providers or served models are an error."),
     _client("on_error", c.choice("raise", "keep"), "raise", "'raise' after the rest is stored, or 'keep' failures."),
     # What to keep
     _client("use_cache", c.cache, "json", "True ('json'), False (none), a name, or a cache backend."),

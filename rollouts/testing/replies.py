@@ -6,6 +6,7 @@ Knows no socket; `rollouts.testing.server` plays what is described here.
 from __future__ import annotations
 
 import gzip as gzip_module
+import itertools
 import json as json_module
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -95,6 +96,9 @@ class Reply:
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
 
 
+_UNNUMBERED = itertools.count(1)
+
+
 def chat_reply(
     content: str | None = "Four.",
     reasoning: str | None = "Two and two are four.",
@@ -154,7 +158,8 @@ def _numbered(text: str | None, seed: int | None) -> str | None:
 
 def _envelope(kind: str, choice: dict[str, Any], seed: int | None, model: str, *, reasoned: bool) -> dict[str, Any]:
     return {
-        "id": f"gen-{'0' if seed is None else seed}",
+        # A service never says one id twice.
+        "id": f"gen-{seed}" if seed is not None else f"gen-unnumbered-{next(_UNNUMBERED)}",
         "object": kind,
         "created": 1_790_000_000,
         "model": model,
