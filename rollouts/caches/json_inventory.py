@@ -13,7 +13,7 @@ from rollouts.exceptions import CacheError
 from rollouts.identity import SampleRequest
 from rollouts.typing import StoredEntry
 
-_SAMPLE = re.compile(r"seed_\d+(_(?P<suffix>\d+))?\.json")
+_SAMPLE = re.compile(r"seed_-?\d+(_(?P<suffix>\d+))?\.json")
 
 
 def entries(

@@ -14,7 +14,7 @@ from rollouts.typing import StoredEntry
 ASIDE = "set-aside"
 """The folder below `cache_dir`; one level deeper than samples lie, so that nothing in it is taken for one."""
 
-_PLACE = re.compile(r"(?:(?!\.\.?/)[^/\0]+/){4}seed_\d+(?:_\d+)?\.json", re.DOTALL)
+_PLACE = re.compile(r"(?:(?!\.\.?/)[^/\0]+/){4}seed_-?\d+(?:_\d+)?\.json", re.DOTALL)
 
 
 def set_aside(
