@@ -1,0 +1,1 @@
+"""Limits and answers shared by processes and machines, for `rollouts`: `limiter="shared"`, `use_cache="postgresql"`."""
