@@ -5,27 +5,27 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollouts.asking import Asking, count, one_prompt
 from rollouts.collecting import Collector
 from rollouts.config import load_config
-from rollouts.continuation import ProbeResult
-from rollouts.continuation.probe import TRIALS
 from rollouts.engine import WINDOW, Ask, Call, Job, Reporter, Run
 from rollouts.exceptions import ConfigError
 from rollouts.logs import show_log
-from rollouts.planning import Explanation, Plan, explain, make_plan
 from rollouts.plugins import plugin_manager
 from rollouts.prices import PriceList
-from rollouts.probing import Prober
-from rollouts.resampling.asking import Want
 from rollouts.resampling_client import ResamplingMethods
 from rollouts.resources import Resolved, Resources
 from rollouts.results import Failure, Response, Rollouts
 from rollouts.results.totals import Ledger, Totals
 from rollouts.settings import Settings, make_settings
 from rollouts.typing import Progress, ProgressOptions
+
+if TYPE_CHECKING:
+    from rollouts.continuation import ProbeResult
+    from rollouts.planning import Explanation, Plan
+    from rollouts.resampling.asking import Want
 
 LAZY_WINDOW = 256
 """Samples that `as_completed` has under way at least; it reads prompts no further ahead."""
@@ -168,7 +168,7 @@ class RolloutsClient(ResamplingMethods):
     def verify_prefill(
         self,
         ways: Sequence[str] | None = None,
-        trials: int = TRIALS,
+        trials: int = 3,
         providers: Sequence[str] | None = None,
         **overrides: Any,
     ) -> list[ProbeResult]:
@@ -178,7 +178,8 @@ class RolloutsClient(ResamplingMethods):
 
         Args:
             ways: Ways of continuing (`assistant`, `completion`, …); all that the adapter offers unless given.
-            trials: Requests for each way, 64 tokens each; all must be continued for a `yes`.
+            trials: Requests for each way, 64 tokens each; for a `yes` most must be continued, and none
+                begun anew.
             providers: OpenRouter's slugs, each asked alone. Unless given, the one that is pinned, else those that are
                 known to continue this model.
             **overrides: Settings for this call; other sampling settings of the client are left out.
@@ -187,6 +188,8 @@ class RolloutsClient(ResamplingMethods):
             ConfigError: A way that the adapter does not offer, or providers where nothing is routed.
             RolloutsError: No answer can be had at all.
         """
+        from rollouts.probing import Prober
+
         prober = Prober(self._resources, self.settings.override(**overrides), self._run_one, overrides)
         return prober.run(ways, trials, providers)
 
@@ -204,6 +207,8 @@ class RolloutsClient(ResamplingMethods):
             ConfigError: What the call would raise before it sends; a missing key is none.
         """
         prompts = [prompts] if one_prompt(prompts) else prompts
+        from rollouts.planning import make_plan
+
         return make_plan(self._resources, self.settings.override(**overrides), prompts, count(n_samples))
 
     def explain(self, prompt: Any, **overrides: Any) -> Explanation:
@@ -212,6 +217,8 @@ class RolloutsClient(ResamplingMethods):
         Raises:
             ConfigError: As `plan`.
         """
+        from rollouts.planning import explain
+
         return explain(self._resources, self.settings.override(**overrides), prompt)
 
     def prices(self, *, refresh: bool = False, **overrides: Any) -> PriceList | None:

@@ -105,7 +105,7 @@ def verify_prefill(
     Args:
         ask: Asks the model once.
         ways: The ways that the server offers.
-        trials: Questions for each way; every one must be continued for a `yes`.
+        trials: Questions for each way; for a `yes` most must be continued, and none begun anew.
         provider: The routing slug that `ask` pins, for the record.
         rng: Source of the digits; unguessable unless given.
 
@@ -130,13 +130,13 @@ def _probe(ask: Asked, way: str, trials: int, provider: str | None, rng: random.
             # A refusal is the same every time.
             break
     verdicts = [trial.verdict for trial in done]
-    if all(verdict == "yes" for verdict in verdicts):
-        verdict: Verdict = "yes"
-    elif "no" in verdicts:
+    right = verdicts.count("yes")
+    verdict: Verdict
+    if "no" in verdicts:
         verdict = "no"
     else:
-        verdict = "unknown"
-    right = verdicts.count("yes")
+        # One row of right digits is proof. A weak model errs now and then, which proves nothing to the contrary.
+        verdict = "yes" if 2 * right > len(verdicts) else "unknown"
     reason = next((trial.reason for trial in done if trial.verdict == verdict), "")
     return ProbeResult(way, verdict, f"{right} of {len(done)} continued: {reason}", tuple(done), provider)
 

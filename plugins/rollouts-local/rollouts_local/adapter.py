@@ -10,11 +10,17 @@ from typing import Any
 
 from rollouts.exceptions import ConfigError, MalformedResponse, UnknownSetting
 from rollouts.results import Response, Usage
-from rollouts.typing import AdapterOptions, Conversation, Outcome, Settings, WireReply, WireRequest
+from rollouts.typing import AdapterOptions, Conversation, Outcome, Parts, Settings, WireReply, WireRequest
 from rollouts_local import weights
 from rollouts_local.server import Lease, ServerConfig
 
-ENDPOINT = "chat/completions"
+WAYS = ("assistant", "reasoning", "completion")
+"""Ways of continuing a begun turn that llama.cpp offers: a trailing assistant message; the thought in that message's
+own reasoning field; a prompt that is rendered here, for the shipped model alone, whose layout is known."""
+
+_FLAGS = {"continue_final_message": "reasoning_content", "add_generation_prompt": False}
+_SYSTEM = {"role": "system", "content": "You are a helpful AI assistant named SmolLM, trained by Hugging Face"}
+"""What SmolLM2's own chat template puts first where no system message is given."""
 
 _FIELDS = {
     name: name
@@ -32,12 +38,14 @@ class LocalAdapter:
     """One local model: the shipped one, or a GGUF file of the user's (`adapter_options={"path": …}`)."""
 
     supports_logprobs = True
+    ways = WAYS
 
     def __init__(self, options: AdapterOptions) -> None:
         """Check the options; touches no weights and starts nothing.
 
         Args:
-            options: `adapter_options` may hold `path`, `slots` (8), `context` (2048 tokens per slot), `threads` (1).
+            options: `adapter_options` may hold `path`, `slots` (8), `context` (2048 tokens per slot), `threads` (1),
+                and `continuation`, one of `ways`.
 
         Raises:
             UnknownSetting: An option that there is not.
@@ -49,6 +57,9 @@ class LocalAdapter:
                 "For a server that runs already use adapter='openai-compatible'."
             )
         self._path, self._numbers = _checked(options.options)
+        self._way: str = options.options.get("continuation", WAYS[0])
+        if self._way not in WAYS:
+            raise ConfigError(f"adapter_options['continuation'] is {self._way!r}: it is one of {', '.join(WAYS)}.")
         self._service: str | None = None
         self._alias = weights.SMOLLM2.model
         self._lease: Lease | None = None
@@ -71,10 +82,7 @@ class LocalAdapter:
         model = settings.model.removeprefix("local/")
         if self._path is None:
             weights.known(model)
-        messages = [dict(message) for message in conversation.messages]
-        if conversation.prefill:
-            messages.append({**conversation.partial, "role": "assistant", "content": conversation.prefill})
-        body: dict[str, Any] = {"model": model, "messages": messages}
+        body: dict[str, Any] = {"model": model, **self._turns(conversation)}
         for name, value in settings.sampling.items():
             if name not in _FIELDS:
                 raise ConfigError(
@@ -88,12 +96,42 @@ class LocalAdapter:
         body.update(settings.extra_body)
         return WireRequest(
             url="",
-            endpoint=ENDPOINT,
+            endpoint="completions" if "prompt" in body else "chat/completions",
             body=body,
             seed_field="seed",
             conversation=conversation,
             template=settings.template,
         )
+
+    def _turns(self, conversation: Conversation) -> dict[str, Any]:
+        """The messages, or the rendered prompt, and what the way of continuing needs."""
+        messages = [dict(message) for message in conversation.messages]
+        prefill, thought = conversation.prefill, conversation.thought
+        if not prefill:
+            return {"messages": messages}
+        if self._way == "completion":
+            return {"prompt": self._rendered(messages) + prefill}
+        turn = {**conversation.partial, "role": "assistant", "content": prefill}
+        # A prefill that goes beyond the thought, or has none, is no reasoning.
+        if self._way == "reasoning" and thought is not None and prefill.endswith(thought):
+            return {"messages": [*messages, turn | {"content": "", "reasoning_content": thought}], **_FLAGS}
+        return {"messages": [*messages, turn]}
+
+    def _rendered(self, messages: list[dict[str, Any]]) -> str:
+        """The turns in the shipped model's layout (ChatML).
+
+        Raises:
+            ConfigError: Another model, or a message that holds more than text.
+        """
+        if self._path is not None:
+            raise ConfigError(
+                f"how the model in {self._path.name} lays out its prompt is not known: continue by 'assistant'."
+            )
+        if not all(isinstance(message.get("content"), str) for message in messages):
+            raise ConfigError("a message without plain text cannot be rendered: continue by 'assistant'.")
+        first = [] if messages[0]["role"] == "system" else [_SYSTEM]
+        turns = (f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in [*first, *messages])
+        return "".join(turns) + "<|im_start|>assistant\n"
 
     def open(self) -> None:
         """Fetch the weights where they are missing, and start the server or join the one that runs.
@@ -127,7 +165,7 @@ class LocalAdapter:
             return None
         try:
             choice = reply.json()["choices"][0]
-            ended_at_once = choice["message"]["content"] == "" and choice["finish_reason"] == "stop"
+            ended_at_once = _text(choice) == "" and choice["finish_reason"] == "stop"
         except (ValueError, LookupError, TypeError):
             return None
         return Outcome("ok", status=200) if ended_at_once else None
@@ -141,7 +179,7 @@ class LocalAdapter:
         try:
             body = reply.json()
             choice = body["choices"][0]
-            text = choice["message"]["content"]
+            text = _text(choice)
             usage = body.get("usage") or {}
             if not isinstance(text, str):
                 raise TypeError("content is not a text")
@@ -155,6 +193,9 @@ class LocalAdapter:
         if prefill is not None and echoed:
             text = text[len(prefill) :]
         parts = request.template.split(text, prefill)
+        apart = (choice.get("message") or {}).get("reasoning_content")
+        if apart and parts.reasoning is None:
+            parts = Parts(apart.removeprefix(request.conversation.thought or ""), text, bool(text))
         return Response(
             content=parts.content,
             reasoning=parts.reasoning,
@@ -168,7 +209,7 @@ class LocalAdapter:
             created=body.get("created"),
             usage=_usage(usage),
             logprobs=choice.get("logprobs"),
-            tool_calls=choice["message"].get("tool_calls"),
+            tool_calls=(choice.get("message") or {}).get("tool_calls"),
             system_fingerprint=body.get("system_fingerprint"),
             continued="yes" if echoed else None,
             continued_reason="the server repeated the prefill and went on from it" if echoed else None,
@@ -177,6 +218,11 @@ class LocalAdapter:
             injected=request.conversation.thought,
             raw_source=reply.body,
         )
+
+
+def _text(choice: Mapping[str, Any]) -> Any:
+    """What was written: by the chat endpoint, or by the one for rendered prompts."""
+    return choice["message"]["content"] if "message" in choice else choice["text"]
 
 
 def _usage(stated: Mapping[str, Any]) -> Usage:
@@ -189,7 +235,7 @@ def _usage(stated: Mapping[str, Any]) -> Usage:
 
 
 def _checked(options: Mapping[str, Any]) -> tuple[Path | None, dict[str, int]]:
-    known = ("path", *_NUMBERS)
+    known = ("path", "continuation", *_NUMBERS)
     for name in options:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

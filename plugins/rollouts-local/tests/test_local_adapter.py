@@ -101,6 +101,22 @@ class TestAnswers:
         assert response.continued == "yes"
         assert response.raw["choices"][0]["message"]["content"] == "<think>\n5*1" + response.reasoning
 
+    def test_a_rendered_prompt_is_continued_as_the_servers_own_layout_is(self, adapter: LocalAdapter) -> None:
+        rendering = make(continuation="completion")
+        for messages in (QUESTION, [{"role": "system", "content": "Be brief."}, *QUESTION]):
+            asked = encode(adapter, "<think>\n5*1", messages, temperature=0, max_tokens=8)
+            rendered = encode(rendering, "<think>\n5*1", messages, temperature=0, max_tokens=8)
+            assert rendered.endpoint == "completions"
+            assert ask(adapter, rendered).reasoning == ask(adapter, asked).reasoning
+
+    def test_a_thought_in_the_reasoning_field_is_read_back(self, adapter: LocalAdapter) -> None:
+        request = encode(make(continuation="reasoning"), "<think>\n5*1", temperature=0, max_tokens=8)
+        assert request.body["messages"][-1] == {"role": "assistant", "content": "", "reasoning_content": "5*1"}
+        # The stock template of this model has no place for it: a new turn, which is not passed off as more.
+        response = ask(adapter, request)
+        assert response.continued is None
+        assert response.thought == "5*1" + (response.reasoning or "")
+
     @pytest.mark.parametrize("prefill", ["The answer", " The answer is ", "<think>\n", "Ünïcode — 5·10 = ", "a\n\n"])
     def test_every_prefill_is_taken_off_byte_for_byte(self, adapter: LocalAdapter, prefill: str) -> None:
         request = encode(adapter, prefill, temperature=0, max_tokens=5)
@@ -193,7 +209,10 @@ class TestEncoding:
         with pytest.raises(ConfigError, match="local/smollm2-135m-instruct"):
             make().encode(Conversation(QUESTION), Asked(model="gpt-5"))
 
-    @pytest.mark.parametrize("options", [{"slots": 0}, {"threads": True}, {"context": "2048"}, {"path": "/no/file"}])
+    @pytest.mark.parametrize(
+        "options",
+        [{"slots": 0}, {"threads": True}, {"context": "2048"}, {"path": "/no/file"}, {"continuation": "prefix"}],
+    )
     def test_options_that_cannot_be_are_refused(self, options: dict[str, Any]) -> None:
         with pytest.raises(ConfigError, match=next(iter(options))):
             make(**options)
