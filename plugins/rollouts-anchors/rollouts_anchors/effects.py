@@ -6,6 +6,7 @@ keep i in which something like j is said, minus that share among the samples tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,11 +50,16 @@ class Effects:
         return found
 
 
+BATCH = 1024
+"""Sentences embedded at once: their vectors are forgotten after, only what they are near to is kept."""
+
+
 def sentence_effects(resampling: Resampling, similarity: Embed | Embedder | str, *, threshold: float = 0.8) -> Effects:
     """The effect of every sentence on every later one.
 
-    Every sentence of every sample is embedded, one arm at a time; a hundred samples of a long trace are a million
-    sentences.
+    Cost: each distinct sentence of all samples is embedded once, in batches. A hundred samples of a trace of 145
+    sentences are a million sentences. `"words"` needs about a minute for them; `"minilm"` does some hundred a second
+    on one core, so an hour and more: give a function that uses a GPU, or `positions=` when sampling.
 
     Args:
         resampling: What was sampled.
@@ -65,10 +71,10 @@ def sentence_effects(resampling: Resampling, similarity: Embed | Embedder | str,
     """
     if not resampling.arms:
         raise ConfigError("nothing was sampled.")
-    embed = embedder(similarity)
     n = len(resampling.trace)
-    targets = embed(resampling.trace.pieces)
-    said = {i: _said(arm, resampling, targets, embed, threshold) for i, arm in resampling.arms.items()}
+    near = _Near(resampling.trace.pieces, embedder(similarity), threshold)
+    by_arm = {id(arm): _said(arm, resampling, near) for arm in resampling.distinct_arms}
+    said = {i: by_arm[id(arm)] for i, arm in resampling.arms.items()}
     matrix = np.full((n, n), np.nan)
     for i in range(n):
         kept, removed = said.get(i + 1), said.get(i)
@@ -77,22 +83,45 @@ def sentence_effects(resampling: Resampling, similarity: Embed | Embedder | str,
     return Effects(matrix, threshold)
 
 
-def _said(
-    arm: Rollouts, resampling: Resampling, targets: NDArray[np.float32], embed: Embedder, threshold: float
-) -> NDArray[np.float64] | None:
+class _Near:
+    """Which sentences of the trace each sentence says; a row of bits for each distinct one."""
+
+    def __init__(self, targets: Sequence[str], embed: Embedder, threshold: float) -> None:
+        self.width = len(targets)
+        self._embed = embed
+        self._targets = embed(targets).T
+        self._threshold = threshold
+        self._rows: dict[str, int] = {}
+        self._bits = np.zeros((BATCH, (self.width + 7) // 8), dtype=np.uint8)
+
+    def bits(self, sentences: Sequence[str]) -> NDArray[np.uint8]:
+        """One packed row for each sentence."""
+        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._rows]
+        for start in range(0, len(new), BATCH):
+            batch = new[start : start + BATCH]
+            first = len(self._rows)
+            if first + len(batch) > len(self._bits):
+                self._bits = np.concatenate([self._bits, np.zeros_like(self._bits)])
+            close = self._embed(batch, keep=False) @ self._targets >= self._threshold
+            self._bits[first : first + len(batch)] = np.packbits(close, axis=1)
+            self._rows.update(zip(batch, range(first, first + len(batch)), strict=True))
+        return self._bits[[self._rows[sentence] for sentence in sentences]]
+
+
+def _said(arm: Rollouts, resampling: Resampling, near: _Near) -> NDArray[np.float64] | None:
     """Share of an arm's samples that say something like each sentence of the trace; None for an empty arm."""
     if not len(arm):
         return None
     style = resampling.trace.style
-    owners, sentences = [], []
-    for number, response in enumerate(arm):
+    sentences: list[str] = []
+    begins = []
+    for response in arm:
         text = response.content if response.reasoning is None else response.reasoning
         pieces = [piece(span.text, style) for span in split_sentences(text, style)]
-        owners += [number] * len(pieces)
-        sentences += pieces
-    says = np.zeros((len(arm), len(targets)), dtype=bool)
-    if sentences:
-        distinct = {sentence: k for k, sentence in enumerate(dict.fromkeys(sentences))}
-        near = embed(list(distinct), keep=False) @ targets.T >= threshold
-        np.logical_or.at(says, np.array(owners), near[[distinct[s] for s in sentences]])
-    return np.asarray(says.mean(axis=0))
+        if pieces:
+            begins.append(len(sentences))
+            sentences += pieces
+    if not sentences:
+        return np.zeros(near.width)
+    each = np.bitwise_or.reduceat(near.bits(sentences), begins, axis=0)
+    return np.asarray(np.unpackbits(each, axis=1, count=near.width).sum(axis=0) / len(arm))

@@ -122,10 +122,12 @@ def circle_svg(
         bend_x, bend_y = (x1 + x2) / 2 * 0.6 + size * 0.2, (y1 + y2) / 2 * 0.6 + size * 0.2
         strength = link.weight / strongest
         hover = tip(f"{link.source} → {link.target}: {link.weight:+.3f}")
+        path = f'd="M{x1:.1f},{y1:.1f} Q{bend_x:.1f},{bend_y:.1f} {x2:.1f},{y2:.1f}" fill="none"'
+        # A thin arrow is hard to meet with a mouse: an unseen wide one lies below it.
+        body.append(f'<path class="hover" {path} stroke="transparent" stroke-width="9" {hover}/>')
         body.append(
-            f'<path class="hover" d="M{x1:.1f},{y1:.1f} Q{bend_x:.1f},{bend_y:.1f} {x2:.1f},{y2:.1f}" fill="none" '
-            f'stroke="#546E7A" stroke-opacity="{0.15 + 0.75 * strength:.2f}" stroke-width="{0.6 + 2 * strength:.2f}" '
-            f'marker-end="url(#arrow)" {hover}/>'
+            f'<path class="ink" {path} stroke="#546E7A" stroke-opacity="{0.15 + 0.75 * strength:.2f}" '
+            f'stroke-width="{0.6 + 2 * strength:.2f}" marker-end="url(#arrow)"/>'
         )
     rows = {row.position: row for row in table}
     for k, ((x, y), share) in enumerate(zip(places, node_sizes(table, len(sentences)), strict=True)):

@@ -60,6 +60,24 @@ def test_an_effect_is_the_change_in_how_often_the_later_sentence_is_said():
     assert [(link.source, link.target) for link in effects.links()] == [(0, 1), (0, 2)]
 
 
+def test_effects_embed_each_sentence_once_and_in_batches(monkeypatch):
+    monkeypatch.setattr("rollouts_anchors.effects.BATCH", 2)
+    calls = []
+
+    def embed(sentences):
+        calls.append(list(sentences))
+        return [[1.0, float(sentence == TRACE.sentence(2))] for sentence in sentences]
+
+    data = resampling()
+    effects = sentence_effects(data, embed, threshold=0.9)
+    assert effects.get(0, 2) == pytest.approx(0.6)
+    targets, *batches = calls
+    assert targets == list(TRACE.pieces)
+    assert max(map(len, batches)) == 2
+    said = [sentence for batch in batches for sentence in batch]
+    assert len(said) == len(set(said))
+
+
 def test_without_an_arm_there_is_no_effect():
     effects = sentence_effects(Resampling.from_texts(TRACE, {0: ["a. b."]}), "words")
     assert np.isnan(effects.matrix).all()
@@ -191,27 +209,6 @@ def test_the_policy_lets_only_the_pages_own_script_run():
     script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)[1]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in text
-
-
-@pytest.mark.slow
-def test_a_browser_opens_the_page_from_a_file_and_runs_nothing_that_a_model_wrote(tmp_path):
-    import shutil
-    import subprocess
-
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium is installed")
-    path = write_html(tmp_path / "page.html", resampling(), importance(resampling()), title="Plain title")
-    # An own profile, so that a browser that is open already is left alone.
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
-    dom = subprocess.run(
-        [browser, *options, path.as_uri()], capture_output=True, text=True, timeout=60, check=True
-    ).stdout
-    assert "<title>Plain title</title>" in dom
-    reader = Reader()
-    reader.feed(dom)
-    assert reader.tags.count("script") == 1
-    assert any(EVIL in tip for tip in reader.tips)
 
 
 @pytest.mark.parametrize("options", [{"metric": "js"}, {"interval": "none"}, {"kind": "forced"}])
