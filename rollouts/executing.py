@@ -6,8 +6,9 @@ Knows the plugin manager; starts nothing until a run needs it.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 from rollouts.engine.workers import Borrowed
@@ -66,8 +67,11 @@ class Executing:
 
 def _is_elsewhere(executor: Executor) -> bool:
     """Whether functions run in another process than this. Those that do not say so are asked."""
-    if isinstance(executor, ThreadPoolExecutor | ProcessPoolExecutor):
-        return isinstance(executor, ProcessPoolExecutor)
+    if isinstance(executor, ThreadPoolExecutor):
+        return False
+    processes = sys.modules.get("concurrent.futures.process")  # loaded where there is one
+    if processes is not None and isinstance(executor, processes.ProcessPoolExecutor):
+        return True
     try:
         return bool(executor.submit(os.getpid).result(_PATIENCE) != os.getpid())
     except Exception as error:

@@ -8,37 +8,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rollouts import resampling
 from rollouts.events import SampleEvent
 from rollouts.exceptions import ConfigError
-from rollouts.planning import Plan
 from rollouts.plugins import PluginManager
-from rollouts.resampling import (
-    STYLES,
-    Conditional,
-    Dialect,
-    ResamplePlan,
-    Resampling,
-    Resilience,
-    Steering,
-    Trace,
-    draw_until,
-    force_answer,
-    force_answers,
-    plan_resample,
-    resample,
-    resilience,
-    steer,
-)
-from rollouts.resampling.asking import Want
-from rollouts.resampling.conditional import Similar
-from rollouts.resampling.resampling import FORCED_SETTINGS
-from rollouts.resampling.trace import THINK, Positions, Prompt
 from rollouts.resources import Resources
 from rollouts.results import Response, Rollouts
 from rollouts.settings import Settings
 from rollouts.typing import Progress, ProgressOptions
+
+if TYPE_CHECKING:
+    from rollouts.planning import Plan
+    from rollouts.resampling import Conditional, Dialect, ResamplePlan, Resampling, Resilience, Steering, Trace
+    from rollouts.resampling.asking import Want
+    from rollouts.resampling.conditional import Similar
+    from rollouts.resampling.trace import Positions, Prompt
 
 _OPENED = "x\n<think>\n"
 """Any prompt that opens a thought: asks for the template that the client would open one with."""
@@ -68,14 +54,14 @@ class ResamplingMethods(ABC):
         Raises:
             ConfigError: No thought, no question, or no such splitter.
         """
-        if isinstance(style, str) and style not in STYLES:
+        if isinstance(style, str) and style not in resampling.STYLES:
             style = self.plugins.make("splitter", style)
         dialect = self._dialect(settings)
         if isinstance(source, Response):
-            return Trace.from_response(source, question, style=style, dialect=dialect)
+            return resampling.Trace.from_response(source, question, style=style, dialect=dialect)
         if question is None:
             raise ConfigError("a text does not know what was asked: pass `question=`.")
-        return Trace.from_text(question, source, style=style, dialect=dialect)
+        return resampling.Trace.from_text(question, source, style=style, dialect=dialect)
 
     def resample(
         self,
@@ -105,7 +91,7 @@ class ResamplingMethods(ABC):
         """
         fitted, numbered = self._fitted(trace, options), self._numbered(options)
         with _Stream(self, rounds=options.get("until") is not None) as stream:
-            return resample(stream, fitted, n_samples, positions, forced=forced, **numbered)
+            return resampling.resample(stream, fitted, n_samples, positions, forced=forced, **numbered)
 
     def plan_resample(
         self,
@@ -134,6 +120,8 @@ class ResamplingMethods(ABC):
         Raises:
             ConfigError: Bad input.
         """
+        from rollouts.resampling.resampling import FORCED_SETTINGS
+
         merged = self.settings.override(**settings)
         price = self._resources.price(self._resources.resolve(merged))
 
@@ -141,7 +129,7 @@ class ResamplingMethods(ABC):
             own = {**FORCED_SETTINGS, **(forced_settings or {})} if is_forced else {}
             return [item.cached for item in self.plan(prompts, n, **{**settings, **own}).prompts]
 
-        return plan_resample(
+        return resampling.plan_resample(
             self._fitted(trace, settings),
             n_samples,
             positions,
@@ -158,31 +146,31 @@ class ResamplingMethods(ABC):
     ) -> Rollouts:
         """Close the thought before a sentence (after the last one: None) and ask for the answer with few tokens."""
         fitted, numbered = self._fitted(trace, options), self._numbered(options)
-        return force_answer(_Stream(self), fitted, position, n_samples, **numbered)
+        return resampling.force_answer(_Stream(self), fitted, position, n_samples, **numbered)
 
     def force_answers(
         self, trace: Trace | Response, n_samples: int = 100, positions: Positions = "all", **options: Any
     ) -> dict[int, Rollouts]:
         """The answers forced before each position, in one stream."""
         fitted, numbered = self._fitted(trace, options), self._numbered(options)
-        return force_answers(_Stream(self), fitted, n_samples, positions, **numbered)
+        return resampling.force_answers(_Stream(self), fitted, n_samples, positions, **numbered)
 
     def draw_until(
         self, prompt: Prompt, accept: Callable[[Response], bool], n_accepted: int = 1, **options: Any
     ) -> Conditional:
         """Draw until `n_accepted` samples satisfy `accept`, judged in the order of their numbers."""
         with _Stream(self, rounds=True) as stream:
-            return draw_until(stream, prompt, accept, n_accepted, **self._numbered(options))
+            return resampling.draw_until(stream, prompt, accept, n_accepted, **self._numbered(options))
 
     def resilience(self, trace: Trace | Response, position: int, similar: Similar, **options: Any) -> Resilience:
         """How often a sentence comes back when it is removed wherever it does (Thought Branches)."""
         with _Stream(self, rounds=True) as stream:
-            return resilience(stream, self._fitted(trace, options), position, similar, **self._numbered(options))
+            return resampling.resilience(stream, self._fitted(trace, options), position, similar, **self._numbered(options))
 
     def steer(self, trace: Trace | Response, position: int, target: str, similar: Similar, **options: Any) -> Steering:
         """Lead a thought to a sentence by choosing among what the model itself says (Thought Branches)."""
         with _Stream(self, rounds=True) as stream:
-            return steer(stream, self._fitted(trace, options), position, target, similar, **self._numbered(options))
+            return resampling.steer(stream, self._fitted(trace, options), position, target, similar, **self._numbered(options))
 
     # ── Parts ──
 
@@ -192,6 +180,8 @@ class ResamplingMethods(ABC):
 
     def _fitted(self, trace: Trace | Response, options: dict[str, Any]) -> Trace:
         """The trace with the marks of the model that is asked, unless it has marks of its own."""
+        from rollouts.resampling.trace import THINK
+
         settings: dict[str, Any] = {
             name: options[name] for name in ("model", "adapter", "base_url", "template") if name in options
         }
@@ -202,7 +192,7 @@ class ResamplingMethods(ABC):
 
     def _dialect(self, settings: dict[str, Any]) -> Dialect:
         resolved = self._resources.resolve(self.settings.override(**settings))
-        return Dialect.of(self._resources.template(resolved, _OPENED).template)
+        return resampling.Dialect.of(self._resources.template(resolved, _OPENED).template)
 
     # What the client has.
 
@@ -237,6 +227,8 @@ class _Stream:
             self._bar.end()
 
     def __call__(self, prompts: Sequence[Prompt], n_samples: int, *, seed: int, **settings: Any) -> list[Rollouts]:
+        from rollouts.resampling.asking import Want
+
         return self.each([Want(prompt, n_samples, seed) for prompt in prompts], **settings)
 
     def each(self, wants: Sequence[Want], **settings: Any) -> list[Rollouts]:

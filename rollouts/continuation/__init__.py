@@ -3,12 +3,31 @@
 Sends nothing: the probe is given a function that asks. Knows no adapter and no client.
 """
 
-from rollouts.continuation.judging import Verdict, judge
-from rollouts.continuation.known import KNOWN, Known, known_verdict
-from rollouts.continuation.memory import Memory, Remembered
-from rollouts.continuation.probe import Asked, ProbeResult, Trial, verify_prefill
-from rollouts.continuation.routing import choose_pin, doubt
-from rollouts.continuation.tally import Tally
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollouts.lazily import names_from
+
+if TYPE_CHECKING:
+    from rollouts.continuation.judging import Verdict, judge
+    from rollouts.continuation.known import KNOWN, Known, known_verdict
+    from rollouts.continuation.memory import Memory, Remembered
+    from rollouts.continuation.probe import Asked, ProbeResult, Trial, verify_prefill
+    from rollouts.continuation.routing import choose_pin, doubt
+    from rollouts.continuation.tally import Tally
+
+__getattr__ = names_from(
+    __name__,
+    {
+        "judging": ["Verdict", "judge"],
+        "known": ["KNOWN", "Known", "known_verdict"],
+        "memory": ["Memory", "Remembered"],
+        "probe": ["Asked", "ProbeResult", "Trial", "verify_prefill"],
+        "routing": ["choose_pin", "doubt"],
+        "tally": ["Tally"],
+    },
+)
 
 __all__ = [
     "KNOWN",

@@ -3,32 +3,54 @@
 Everything that must ask a model takes an asker, which `client.generate_many` is; nothing here knows the client.
 """
 
-from rollouts.resampling.answers import (
-    Answer,
-    answers_of,
-    boxed,
-    category,
-    extract,
-    extractor,
-    grade,
-    normalize,
-    normalize_latex,
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollouts.lazily import names_from
+
+if TYPE_CHECKING:
+    from rollouts.resampling.answers import (
+        Answer,
+        answers_of,
+        boxed,
+        category,
+        extract,
+        extractor,
+        grade,
+        normalize,
+        normalize_latex,
+    )
+    from rollouts.resampling.asking import Asker
+    from rollouts.resampling.conditional import (
+        Conditional,
+        Resilience,
+        Steering,
+        draw_until,
+        resilience,
+        steer,
+    )
+    from rollouts.resampling.plans import ResamplePlan, plan_resample
+    from rollouts.resampling.resampling import Judging, Resampling, force_answer, force_answers, resample
+    from rollouts.resampling.splitters import STYLES, first_sentence, piece, split_sentences
+    from rollouts.resampling.stopping import any_of, converged, width_below, wilson
+    from rollouts.resampling.trace import Dialect, Trace, transplant
+    from rollouts.resampling.voting import Vote, estimate_pass_at_k, majority_vote, pass_at_k, self_consistency
+
+__getattr__ = names_from(
+    __name__,
+    {
+        "answers": ["Answer", "answers_of", "boxed", "category", "extract", "extractor", "grade", "normalize", "normalize_latex"],
+        "asking": ["Asker"],
+        "conditional": ["Conditional", "Resilience", "Steering", "draw_until", "resilience", "steer"],
+        "plans": ["ResamplePlan", "plan_resample"],
+        "resampling": ["Judging", "Resampling", "force_answer", "force_answers", "resample"],
+        "splitters": ["STYLES", "first_sentence", "piece", "split_sentences"],
+        "stopping": ["any_of", "converged", "width_below", "wilson"],
+        "trace": ["Dialect", "Trace", "transplant"],
+        "voting": ["Vote", "estimate_pass_at_k", "majority_vote", "pass_at_k", "self_consistency"],
+    },
 )
-from rollouts.resampling.asking import Asker
-from rollouts.resampling.conditional import (
-    Conditional,
-    Resilience,
-    Steering,
-    draw_until,
-    resilience,
-    steer,
-)
-from rollouts.resampling.plans import ResamplePlan, plan_resample
-from rollouts.resampling.resampling import Judging, Resampling, force_answer, force_answers, resample
-from rollouts.resampling.splitters import STYLES, first_sentence, piece, split_sentences
-from rollouts.resampling.stopping import any_of, converged, width_below, wilson
-from rollouts.resampling.trace import Dialect, Trace, transplant
-from rollouts.resampling.voting import Vote, estimate_pass_at_k, majority_vote, pass_at_k, self_consistency
 
 __all__ = [
     "STYLES",
