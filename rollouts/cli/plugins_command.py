@@ -9,6 +9,7 @@ import os
 import textwrap
 from collections.abc import Sequence
 
+from rollouts.cli import new_plugin
 from rollouts.plugins import PluginInfo, PluginManager, plugin_manager
 from rollouts.plugins.discovery import installed, switched_off
 from rollouts.plugins.trial import Trial, try_in_child
@@ -19,6 +20,7 @@ examples:
   rollouts plugins --check      the same with tracebacks, after each was tried in a process of its own and held to
                                 the cheap part of its contract; exit code 1 when one is broken or doubtful
   rollouts plugins --json       the same for programs, tracebacks included
+  rollouts plugins new rollouts-memcache --kind cache       a distribution of your own, tested at once
 
 A broken plugin is left out and harms no other. ROLLOUTS_DISABLE_PLUGINS=a,b switches plugins off by the name of
 the plugin or its distribution, ROLLOUTS_PLUGIN_AUTOLOAD=0 all but the defaults.
@@ -44,6 +46,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="write JSON")
     parser.set_defaults(run=run)
+    new_plugin.add(parser.add_subparsers(title="commands", metavar="COMMAND"))
 
 
 def run(arguments: argparse.Namespace) -> int:
