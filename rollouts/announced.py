@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 
@@ -41,6 +40,8 @@ def announced_wait(
 
 
 def _until_date(text: str, headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
+    from email.utils import parsedate_to_datetime
+
     try:
         then = parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, OverflowError):

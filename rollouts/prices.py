@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -111,6 +110,8 @@ def remember(found: PriceList) -> None:
         "format": FORMAT,
         "lists": {url: {"date": item.date, "prices": item.prices} for url, item in sorted(lists.items())},
     }
+    import tempfile
+
     handle, name = tempfile.mkstemp(dir=folder, prefix=".prices-", suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

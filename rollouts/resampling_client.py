@@ -165,12 +165,16 @@ class ResamplingMethods(ABC):
     def resilience(self, trace: Trace | Response, position: int, similar: Similar, **options: Any) -> Resilience:
         """How often a sentence comes back when it is removed wherever it does (Thought Branches)."""
         with _Stream(self, rounds=True) as stream:
-            return resampling.resilience(stream, self._fitted(trace, options), position, similar, **self._numbered(options))
+            return resampling.resilience(
+                stream, self._fitted(trace, options), position, similar, **self._numbered(options)
+            )
 
     def steer(self, trace: Trace | Response, position: int, target: str, similar: Similar, **options: Any) -> Steering:
         """Lead a thought to a sentence by choosing among what the model itself says (Thought Branches)."""
         with _Stream(self, rounds=True) as stream:
-            return resampling.steer(stream, self._fitted(trace, options), position, target, similar, **self._numbered(options))
+            return resampling.steer(
+                stream, self._fitted(trace, options), position, target, similar, **self._numbered(options)
+            )
 
     # ── Parts ──
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
@@ -99,6 +98,8 @@ class Memory:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists() and not self._is_readable():
             self.path.replace(self.path.with_suffix(".damaged.json"))
+        import tempfile
+
         handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".prefill-", suffix=".tmp")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:

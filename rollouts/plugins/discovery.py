@@ -7,17 +7,18 @@ fails them all.)
 
 from __future__ import annotations
 
-import configparser
-import importlib.metadata
 import os
 import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rollouts
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 GROUP = "rollouts"
 CORE = "rollouts"
@@ -72,7 +73,9 @@ class Found:
 
     def load(self) -> Any:
         """Import it. Raises whatever its import raises."""
-        return importlib.metadata.EntryPoint(self.name, self.target, GROUP).load()
+        from importlib.metadata import EntryPoint
+
+        return EntryPoint(self.name, self.target, GROUP).load()
 
 
 _scans: dict[tuple[str, ...], tuple[Found, ...]] = {}
@@ -111,10 +114,12 @@ def normalised(name: str) -> str:
 
 def _scan() -> tuple[tuple[Found, ...], tuple[Found, ...]]:
     """Plugins of others, and the core's own where its metadata is of this version."""
+    from importlib.metadata import distributions  # a fifth of what making a client would cost, were it loaded above
+
     others: list[Found] = []
     own: tuple[Found, ...] = ()
     seen: set[str] = set()
-    for distribution in importlib.metadata.distributions():
+    for distribution in distributions():
         text = _entry_points_text(distribution)
         if text is None or f"[{GROUP}]" not in text.replace(" ", ""):
             continue
@@ -133,14 +138,14 @@ def _scan() -> tuple[tuple[Found, ...], tuple[Found, ...]]:
     return tuple(others), own
 
 
-def _entry_points_text(distribution: importlib.metadata.Distribution) -> str | None:
+def _entry_points_text(distribution: Distribution) -> str | None:
     try:
         return distribution.read_text("entry_points.txt")
     except (OSError, ValueError):
         return None  # damaged or unreadable: nobody's plugin
 
 
-def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str, list[str]]:
+def _identity(distribution: Distribution) -> tuple[str, str, list[str]]:
     try:
         metadata = distribution.metadata
         return metadata["Name"] or "?", metadata["Version"] or "?", list(metadata.get_all("Requires-Dist") or [])
@@ -149,6 +154,8 @@ def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str, 
 
 
 def _entries(text: str) -> Iterator[tuple[str, str]]:
+    import configparser
+
     parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
     parser.optionxform = str  # type: ignore[assignment, method-assign]  # names keep their case
     try:

@@ -40,7 +40,17 @@ if TYPE_CHECKING:
 __getattr__ = names_from(
     __name__,
     {
-        "answers": ["Answer", "answers_of", "boxed", "category", "extract", "extractor", "grade", "normalize", "normalize_latex"],
+        "answers": [
+            "Answer",
+            "answers_of",
+            "boxed",
+            "category",
+            "extract",
+            "extractor",
+            "grade",
+            "normalize",
+            "normalize_latex",
+        ],
         "asking": ["Asker"],
         "conditional": ["Conditional", "Resilience", "Steering", "draw_until", "resilience", "steer"],
         "plans": ["ResamplePlan", "plan_resample"],
