@@ -28,6 +28,26 @@ hookimpl = pluggy.HookimplMarker("rollouts")
 """Marks a function of a plugin as the implementation of the hook whose name it has."""
 
 
+def deprecated(hook: str, since: str, until: str, **arguments: str) -> dict[str, Warning]:
+    """The warnings for arguments of a hook that will go, for `@hookspec(warn_on_impl_args=deprecated(...))`.
+
+    A plugin that names such an argument goes on working: its author is warned when it is registered, and
+    `rollouts plugins` calls it doubtful. An argument is deprecated in one minor version at least before it goes.
+
+    Args:
+        hook: The hook's name.
+        since: The version that deprecates them.
+        until: The version without them.
+        **arguments: What to use in place of each.
+    """
+    return {
+        name: DeprecationWarning(
+            f"{hook}: the argument {name!r} is deprecated since rollouts {since} and goes in {until}; use {instead}"
+        )
+        for name, instead in arguments.items()
+    }
+
+
 # ── Registration: called once per client, when a name is first looked up ────────────────────────────────
 
 

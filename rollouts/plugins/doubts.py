@@ -1,19 +1,30 @@
-"""Signs that a plugin does not do what its author thinks: hooks that never fire. Knows nothing of loading."""
+"""Signs that a plugin does not do what its author thinks: hooks that never fire, arguments that will go.
+
+Knows nothing of loading, and the hooks only as functions with marks.
+"""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 _MARK = "rollouts_impl"
 """Attribute that `hookimpl` puts on a function (pluggy: project name and `_impl`)."""
+_SPEC_MARK = "rollouts_spec"
+"""The same of `hookspec`."""
 
 
-def doubts(plugin: Any, hooks: Collection[str]) -> list[str]:
-    """What is doubtful about a plugin's hooks, one sentence each."""
+def doubts(plugin: Any, specs: Any) -> list[str]:
+    """What is doubtful about a plugin's hooks, one sentence each.
+
+    Args:
+        plugin: A module or an object.
+        specs: The module with the hooks.
+    """
     found: list[str] = []
+    hooks = {name: getattr(member, _SPEC_MARK) for name, member in vars(specs).items() if hasattr(member, _SPEC_MARK)}
     for attribute in dir(plugin):
         function = _function(plugin, attribute)
         if function is None:
@@ -30,7 +41,7 @@ def doubts(plugin: Any, hooks: Collection[str]) -> list[str]:
             continue
         if options.get("wrapper") or options.get("hookwrapper"):
             found.append(f"{hook} is a wrapper; no hook of rollouts can be wrapped, so it is never called")
-        found += _doubtful_arguments(hook, function)
+        found += _doubtful_arguments(hook, function, hooks[hook].get("warn_on_impl_args") or {})
     return found
 
 
@@ -43,11 +54,13 @@ def _function(plugin: Any, attribute: str) -> Any:
     return member if inspect.isfunction(member) else None
 
 
-def _doubtful_arguments(hook: str, function: Any) -> list[str]:
+def _doubtful_arguments(hook: str, function: Any, deprecated: Mapping[str, Warning]) -> list[str]:
     found = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.default is not parameter.empty:
             found.append(f"{hook} gives {parameter.name} a default; some versions of pluggy then never pass it")
         elif parameter.kind is parameter.KEYWORD_ONLY:
             found.append(f"{hook} takes {parameter.name} by keyword only, which pluggy cannot pass")
+        if parameter.name in deprecated:
+            found.append(str(deprecated[parameter.name]))
     return found

@@ -14,12 +14,13 @@ from typing import Any
 
 import pluggy
 
+import rollouts
 from rollouts import hookspecs
 from rollouts.exceptions import ConfigError, PluginError, RolloutsError
 from rollouts.logs import logger
 from rollouts.plugins import messages
 from rollouts.plugins.choosing import TemplateChoice, choose_adapter, choose_template
-from rollouts.plugins.discovery import installed, switched_off
+from rollouts.plugins.discovery import installed, switched_off, unmet
 from rollouts.plugins.doubts import doubts
 from rollouts.plugins.records import Plugin, PluginInfo
 from rollouts.typing import AdapterSpec, Spec, TemplateSpec, TransformSpec
@@ -198,8 +199,9 @@ class PluginManager:
             if any(other.object is loaded for other in self._plugins):
                 plugin.hints.append("is registered already under another name")
                 return
+            _check_version(loaded)
             plugin.object = loaded
-            plugin.hints += doubts(plugin.object, HOOKS)
+            plugin.hints += doubts(plugin.object, hookspecs)
             self._pluggy.register(plugin.object, name=f"{self._plugins.index(plugin)}:{plugin.name}")
         except (Exception, SystemExit) as error:  # a module may call sys.exit; that is no reason to end
             self._roll_back(plugin.object)
@@ -301,6 +303,14 @@ class PluginManager:
 
 def _name_of(given: Any) -> str:
     return str(getattr(given, "__name__", type(given).__name__))
+
+
+def _check_version(plugin: Any) -> None:
+    """Refuse a plugin that says `rollouts_requires = ">=0.3"` and is not met."""
+    wanted = getattr(plugin, "rollouts_requires", None)
+    problem = unmet([f"rollouts{wanted}"], rollouts.__version__) if isinstance(wanted, str) else None
+    if problem is not None:
+        raise PluginError(problem)
 
 
 def _winner(claims: list[tuple[Spec, Plugin]]) -> tuple[Spec, Plugin] | None:
