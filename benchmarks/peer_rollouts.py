@@ -1,4 +1,6 @@
-"""This package, through its public client. `--mode one-cpu` keeps the worker threads on one CPU."""
+"""This package, through its public client. `--mode one-cpu` keeps the worker threads on one CPU, `processes` and
+`dask` spread them over two worker processes.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from harness import KEY, MODEL, PARAMETERS, WARM_UP, Peer, main
 
 class Rollouts(Peer):
     name = "rollouts"
-    modes = ("", "one-cpu")
+    modes = ("", "one-cpu", "processes", "dask")
     caches = ("json", "sql")
 
     def load(self):
@@ -23,6 +25,8 @@ class Rollouts(Peer):
         more = {"cache_dir": args.cache_dir} if args.cache_dir else {}
         if args.mode == "one-cpu":
             more["worker_affinity"] = "one-cpu"
+        if args.mode in ("processes", "dask"):
+            more.update(executor=args.mode, executor_options={"workers": 2})
         if args.job == "stream":
             more.update(adapter="instant", plugins=[InstantPlugin()])
         else:
@@ -37,7 +41,9 @@ class Rollouts(Peer):
         )
 
     def warm_up(self):
-        self.rc.generate(WARM_UP, use_cache=False)
+        # Worker processes are up when each has had something to do.
+        n = 1000 if self.args.mode in ("processes", "dask") else 1
+        self.rc.generate(WARM_UP, n_samples=n, use_cache=False)
 
     def run(self, work):
         if self.args.job == "many_prompts":

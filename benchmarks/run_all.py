@@ -25,11 +25,12 @@ import sys
 import tempfile
 import threading
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 FLOOR, OURS, PINNED, EARLIER = "floor 1: requests", "rollouts", "rollouts, one CPU", "rollouts 0.1.11"
+PROCESSES, DASK = "rollouts, 2 processes", "rollouts, Dask of 2"
 
 IMPORTS = {
     FLOOR: "import requests",
@@ -52,6 +53,10 @@ class Peer:
     caches: tuple[str, ...] = ()
 
 
+CLUSTERS = {PROCESSES: "processes", DASK: "dask"}
+"""What the job `cluster` compares."""
+
+
 @dataclass(frozen=True)
 class Sizes:
     """How many samples each job asks for."""
@@ -63,9 +68,10 @@ class Sizes:
     stored: int = 20_000
     streamed: int = 1_000_000
     slow: int = 300
+    spread: int = 5000
 
 
-QUICK = Sizes(generate=1280, wide=2560, flat_out=3000, queued=6000, stored=4000, streamed=50_000, slow=150)
+QUICK = Sizes(generate=1280, wide=2560, flat_out=3000, queued=6000, stored=4000, streamed=50_000, slow=150, spread=2560)
 
 
 class Server:
@@ -143,6 +149,18 @@ class Runner:
             if not peer.slow:
                 self.measure("flat_out", peer, "generate", self.sizes.flat_out)
 
+    def job_cores(self, peers):
+        for peer in peers:
+            if peer.label == OURS:
+                for other in (peer, replace(peer, label=PROCESSES, mode="processes")):
+                    self.measure("cores", other, "generate", self.sizes.flat_out)
+
+    def job_cluster(self, peers):
+        for peer in peers:
+            if peer.label == OURS:
+                for other in (replace(peer, label=label, mode=mode) for label, mode in CLUSTERS.items()):
+                    self.measure("cluster", other, "generate", self.sizes.spread, latency=50)
+
     def job_queued(self, peers):
         for peer in peers:
             if not peer.slow:
@@ -199,7 +217,7 @@ class Runner:
                 self.measure("stream", peer, "stream", self.sizes.streamed, timeout=1800)
 
 
-JOBS = ("generate", "wide", "flat_out", "queued", "cache_write", "cache_read", "import", "stream")
+JOBS = ("generate", "wide", "flat_out", "queued", "cache_write", "cache_read", "import", "stream", "cores", "cluster")
 
 
 # ── The tables ──────────────────────────────────────────────────────────────────────────────────────────
@@ -253,6 +271,10 @@ LINES = (
          lambda r, who: r.get("wide", who, "efficiency"), ("wide",), 3),
     Line("0 ms, C=64: throughput, × floor 1", 1.5, 2.6, True,
          lambda r, who: r.ratio("flat_out", who, "per_s"), ("flat_out",)),
+    Line("0 ms, C=64, 2 processes: throughput, × threads unpinned", 1.5, 1.5, True,
+         lambda r, who: r.ratio("cores", PROCESSES, "per_s", to=OURS), ("cores",)),
+    Line("50 ms, C=64, Dask of 2: wall time, × 2 processes", 1.1, 1.0, False,
+         lambda r, who: r.ratio("cluster", DASK, "wall_s", to=PROCESSES), ("cluster",)),
     Line("C=64, 50 ms: requests per second, × rollouts 0.1.11", 20, 27, True,
          lambda r, who: r.ratio("generate", who, "per_s", to=EARLIER), ("generate",), 1),
     Line("queued in one call, 5 ms: peak RSS, × floor 1", 1.0, 0.75, False,

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 from rollouts.engine.workers import Borrowed
 from rollouts.exceptions import ConfigError
@@ -47,8 +47,8 @@ class Executing:
             return None
         if isinstance(self._wanted, str):
             made = self._new(size)
-            if isinstance(made, ShardExecutor):
-                return made
+            if hasattr(made, "hire"):  # isinstance would read its `workers`, which may have to connect
+                return cast(ShardExecutor, made)
             self._made[size] = made
             return None
         if self._is_elsewhere is None:

@@ -474,7 +474,10 @@ class ShardExecutor(Protocol):
     carries_key: bool
     """True where `environment` reaches the worker; else each worker reads the key from its own environment."""
     patience: float | None
-    """Seconds after which idle workers are dismissed; None keeps them until the client closes."""
+    """Seconds after which idle workers are dismissed; None keeps them until the client closes.
+
+    Optional: `spread`, True where workers are on several machines.
+    """
 
     def hire(self, entry: str, environment: Mapping[str, str]) -> Channel:
         """Start a worker that calls `entry` (as for `pkgutil.resolve_name`) with its end of the channel.

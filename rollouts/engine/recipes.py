@@ -10,7 +10,6 @@ import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
-from urllib.parse import urlsplit
 
 from rollouts.engine.jobs import Ask, Call
 from rollouts.exceptions import ConfigError
@@ -58,8 +57,6 @@ def sharded(
     Raises:
         ConfigError: Something in the settings cannot travel.
     """
-    if "@" in urlsplit(base_url).netloc:
-        raise ConfigError("base_url has a user or password in it, which must not travel to workers: leave it out.")
     if not carries:
         if settings.api_key is not None:
             raise ConfigError(

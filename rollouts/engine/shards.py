@@ -12,14 +12,16 @@ import logging
 import pickle
 import threading
 import time
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rollouts.engine.grants import Admission, Grants
 from rollouts.engine.recipes import KEY, ShardedCall, travelling_ask
 from rollouts.engine.seats import Seat, share
-from rollouts.exceptions import RolloutsError
+from rollouts.exceptions import RolloutsError, RolloutsWarning
 from rollouts.results import Failure, Response
 
 if TYPE_CHECKING:
@@ -300,6 +302,13 @@ class ShardPool:
         self._by_number[batch.number] = batch
         if call.budget is not None:
             batch.admission = Admission(job)
+        if call.store is not None and call.store.label == "sql" and getattr(self._executor, "spread", False):
+            warnings.warn(
+                "the workers are on several machines, and the cache 'sql' is one SQLite file, which network file "
+                "systems damage: use use_cache='postgresql' (rollouts-shared), or 'json' in a folder that all reach.",
+                RolloutsWarning,
+                stacklevel=2,
+            )
         return batch
 
     def _retire(self, lane: Lane[Job], batch: Batch) -> None:
@@ -421,7 +430,7 @@ class ShardPool:
             elif what == "fail":
                 batch.run.fail(pickle.loads(rest[0]))
             elif what == "retry":
-                batch.run.tell_retry(rest[0])
+                batch.run.tell_retry(replace(rest[0], run_id=batch.run.run_id))
             elif what == "problem":
                 if batch.call.store is not None:
                     batch.call.store.note(rest[0])
