@@ -32,16 +32,18 @@ class Allowance:
         self.debt -= paid
         self.give_back(amount - paid, until)
 
-    def use(self, amount: float) -> float:
-        """Use `amount`, as far as there is any, oldest first; returns until when all of it was good."""
+    def use(self, amount: float) -> tuple[float, float]:
+        """Use `amount`, as far as there is any, oldest first; returns how much, and until when all of it was good."""
         left = self._left
         until = left[0][0] if left else float("-inf")
-        while left and amount > 0:
+        used = 0.0
+        while left and used < amount:
             end, part = left.pop(0)
-            if part > amount:
-                left.insert(0, (end, part - amount))
-            amount -= part
-        return until
+            if part > amount - used:
+                left.insert(0, (end, part - (amount - used)))
+                part = amount - used
+            used += part
+        return used, until
 
     def give_back(self, amount: float, until: float) -> None:
         """Let another use `amount`, as long as it is good."""

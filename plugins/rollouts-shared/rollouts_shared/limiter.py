@@ -17,7 +17,7 @@ import os
 import random
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rollouts.exceptions import ConfigError, PluginError
 from rollouts.typing import LimiterOptions, Outcome, Permit, Stop, Waiter
@@ -46,6 +46,16 @@ PATIENCE = 30.0
 _GUESS = 1000.0  # completion tokens assumed where neither `max_tokens` nor any answer tells
 _LONGEST_WAIT = 5.0  # seconds between two looks, for clocks that are set
 _STEPS = 500  # a process takes 1/500 of a limit at once, so that a high limit costs no more than 500 questions a minute
+
+
+class _Limit(NamedTuple):
+    """`rows` in `seconds` on a log, of so many `units` each; a process takes `step` rows at least."""
+
+    log: str
+    rows: int
+    seconds: float
+    units: int
+    step: int
 
 
 class Line:
@@ -150,42 +160,43 @@ class SharedLimiter:
         # Requests first: one that then waits for tokens is lost after a second, and where tokens lack, requests abound.
         limits = []
         if self.requests_per_minute is not None:
-            limits.append((line.requests, 1.0, self.requests_per_minute, self._requests_limit))
+            limits.append((line.requests, 1.0, self._requests_limit(self.requests_per_minute)))
         if self.tokens_per_minute is not None:
-            limits.append((line.tokens, tokens, self.tokens_per_minute, self._tokens_limit))
-        for allowance, amount, rate, limit_of in limits:
+            limits.append((line.tokens, tokens, self._tokens_limit(self.tokens_per_minute)))
+        for allowance, wanted, limit in limits:
+            # One that is larger than the limit takes all of it.
+            amount = min(wanted, limit.rows * limit.units)
             with line.lock:
                 missing = allowance.missing(amount, now)
             if missing <= 0:
                 continue
-            log, limit, seconds, units = limit_of(rate)
-            rows = min(max(math.ceil(missing / units), round(rate / units / _STEPS)), limit)
-            wait = line.ledger.take(log, limit, seconds, rows)
+            rows = min(max(math.ceil(missing / limit.units), limit.step), limit.rows)
+            wait = line.ledger.take(limit.log, limit.rows, limit.seconds, rows)
             if wait:
                 return None, min(wait, _LONGEST_WAIT) + random.uniform(0, 0.01)
             with line.lock:
-                allowance.add(rows * units, now + KEEP)
+                allowance.add(rows * limit.units, now + KEEP)
         with line.lock:
-            uses = [
-                (allowance, amount, allowance.use(amount)) for allowance, amount, rate, _ in limits if rate is not None
-            ]
+            uses = [(allowance, *allowance.use(wanted)) for allowance, wanted, _ in limits]
         return _Permit(line, uses, self.tokens_per_minute), 0.0
 
-    def _requests_limit(self, rate: float) -> tuple[str, int, float, int]:
-        """Log, rows, seconds and requests a row.
+    def _requests_limit(self, rate: float) -> _Limit:
+        """The limit on starts.
 
         So that the local limiter, which sees the same `requests_per_minute`, never holds a start back for which we have
         counted already, ours keeps to its bucket: b = r/10 starts at once, and one more every 60/(r − b + 1) seconds.
         """
         whole = int(rate)
         burst = max(1, whole // 10)
-        return f"{self._log}_requests", burst, burst * self._span / (whole - burst + 1 if whole else rate), 1
+        seconds = burst * self._span / (whole - burst + 1 if whole else rate)
+        return _Limit(f"{self._log}_requests", burst, seconds, 1, round(rate / _STEPS))
 
-    def _tokens_limit(self, rate: float) -> tuple[str, int, float, int]:
-        """Log, rows, seconds and tokens a row."""
+    def _tokens_limit(self, rate: float) -> _Limit:
+        """The limit on tokens."""
         rows = int(rate // TOKENS_PER_ROW)
         seconds = self._span if rows else self._span * TOKENS_PER_ROW / rate
-        return f"{self._log}_tokens", max(rows, 1), seconds, TOKENS_PER_ROW
+        step = round(rate / TOKENS_PER_ROW / _STEPS)
+        return _Limit(f"{self._log}_tokens", max(rows, 1), seconds, TOKENS_PER_ROW, step)
 
     def _line(self) -> Line:
         # By process: in a forked one nobody of this line is alive, and the connection is the parent's.
@@ -222,18 +233,18 @@ class _Permit:
             if usage is not None and usage.completion_tokens is not None:
                 mean, new = line.mean_completion, float(usage.completion_tokens)
                 line.mean_completion = new if mean is None else mean + (new - mean) / 16
-            for allowance, amount, until in self._uses:
+            for allowance, used, until in self._uses:
                 if allowance is line.tokens and spent is not None:
-                    allowance.owe(spent - amount, most=self._tokens_per_minute or 0.0)
-                    allowance.give_back(amount - spent, until)
+                    allowance.owe(spent - used, most=self._tokens_per_minute or 0.0)
+                    allowance.give_back(used - spent, until)
             line.wake_head()
 
     def cancel(self) -> None:
         """Give back what another may use at once; after a second it is lost."""
         line = self._line
         with line.lock:
-            for allowance, amount, until in self._uses:
-                allowance.give_back(amount, until)
+            for allowance, used, until in self._uses:
+                allowance.give_back(used, until)
             line.wake_head()
 
 

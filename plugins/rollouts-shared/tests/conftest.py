@@ -11,6 +11,7 @@ import hashlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -45,7 +46,7 @@ def _server(command: list[str], ready: Callable[[], bool], log: Path, user: str 
         _until(ready, server, log)
         yield
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # PostgreSQL would wait for its clients at SIGTERM
         try:
             server.wait(20)
         except subprocess.TimeoutExpired:
