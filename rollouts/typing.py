@@ -149,6 +149,7 @@ class StoredEntry:
 
 
 OutcomeKind: TypeAlias = Literal["ok", "truncated", "refused", "empty", "retryable", "fatal"]
+"""What became of a request; see `Outcome`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -499,6 +500,7 @@ ResponseTransform: TypeAlias = Callable[["Response"], "Response"]
 Splitter: TypeAlias = Callable[[str], Sequence[Span]]
 """Cuts a text without loss: the spans' texts joined are the text."""
 ExecutorFactory: TypeAlias = Callable[[ExecutorOptions], Executor]
+"""Makes what runs the workers; the client shuts it down."""
 Command: TypeAlias = Callable[["argparse._SubParsersAction[argparse.ArgumentParser]"], None]
 """Adds a sub-command to `rollouts …`; the parser's default `run` is called with the parsed arguments."""
 
