@@ -30,7 +30,7 @@ def get(resources: Resources, resolved: Resolved, path: str, *, with_key: bool) 
     if with_key and missing is not None:
         raise ConfigError(missing)
     spec = resolved.spec
-    auth = None if key is None else Auth(key, spec.key_header, spec.key_prefix)
+    auth = None if key is None else Auth(key.reveal(), spec.key_header, spec.key_prefix)
     url = f"{resolved.base_url}/{path}"
     transport = resources.engine.transport(resolved.settings.max_concurrency)
     reply = transport.get(url, auth=auth, timeout=min(resolved.settings.timeout, 60.0))

@@ -19,7 +19,7 @@ from rollouts.resampling_client import ResamplingMethods
 from rollouts.resources import Resolved, Resources
 from rollouts.results import Failure, Response, Rollouts
 from rollouts.results.totals import Ledger, Totals
-from rollouts.settings import Settings, make_settings
+from rollouts.settings import Settings, hiding_keys, make_settings
 from rollouts.typing import Progress, ProgressOptions
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ LAZY_WINDOW = 256
 """Samples that `as_completed` has under way at least; it reads prompts no further ahead."""
 
 
+@hiding_keys
 class RolloutsClient(ResamplingMethods):
     """Samples answers of one model.
 
@@ -255,7 +256,8 @@ class RolloutsClient(ResamplingMethods):
         self.close()
 
     def __repr__(self) -> str:
-        return repr(self.settings).replace("Settings", "RolloutsClient", 1)
+        settings = getattr(self, "settings", None)  # none yet in the traceback of a refused setting
+        return "RolloutsClient(…)" if settings is None else repr(settings).replace("Settings", "RolloutsClient", 1)
 
     # ── Parts ──
 

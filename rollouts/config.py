@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rollouts.exceptions import ConfigError
-from rollouts.settings import SETTINGS
+from rollouts.settings import SETTINGS, Secret
 
 REFUSED_IN_PROJECT = frozenset(
     {
@@ -53,7 +53,7 @@ def load_config(directory: Path | None = None, environ: Mapping[str, str] | None
     Raises:
         ConfigError: A file that is no TOML, or sets what it may not, or what is no setting.
     """
-    environ = os.environ if environ is None else environ
+    variables = _ours(environ)
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
 
@@ -81,11 +81,19 @@ def load_config(directory: Path | None = None, environ: Mapping[str, str] | None
         if isinstance(table.get("cache_dir"), str):  # beside the file, wherever below it one works
             table = {**table, "cache_dir": str(project.parent / table["cache_dir"])}
         take(table, str(project), REFUSED_IN_PROJECT, why)
-    for variable, text in environ.items():
+    for variable, (name, text) in variables.items():
+        keep(name, text if isinstance(text, Secret) else parse_value(text, name), variable)
+    return Config(values, origins)
+
+
+def _ours(environ: Mapping[str, str] | None) -> dict[str, tuple[str, str | Secret]]:
+    """The variables that are settings, a key hidden: an error's frames must not hold the whole environment."""
+    found: dict[str, tuple[str, str | Secret]] = {}
+    for variable, text in (os.environ if environ is None else environ).items():
         name = variable[len(PREFIX) :].lower() if variable.startswith(PREFIX) else ""
         if name in SETTINGS and name.upper() not in _NOT_SETTINGS and text.strip():
-            keep(name, parse_value(text, name), variable)
-    return Config(values, origins)
+            found[variable] = (name, Secret(text) if name == "api_key" else text)
+    return found
 
 
 def user_file() -> Path:

@@ -31,7 +31,7 @@ from rollouts.prices import PriceList, fetch, remembered
 from rollouts.prompts import opens_thought
 from rollouts.results import Response
 from rollouts.retry import RetryPolicy
-from rollouts.settings import Settings, public_url
+from rollouts.settings import Secret, Settings, api_key, public_url
 from rollouts.transport import Auth
 from rollouts.typing import (
     AdapterOptions,
@@ -171,7 +171,7 @@ class Resources:
         call = Call(
             service=resolved.service,
             transport=self.engine.transport(size),
-            auth=None if key is None else Auth(key, spec.key_header, spec.key_prefix),
+            auth=None if key is None else Auth(key.reveal(), spec.key_header, spec.key_prefix),
             limiter=self._limiter(settings, resolved.base_url, key),
             policy=RetryPolicy(max_retries=settings.max_retries),
             store=self.store(settings),
@@ -189,16 +189,19 @@ class Resources:
         if shards is None:
             return call
         url, carries = self._base_url(settings, spec), shards.carries_key
-        return sharded(call, settings, shards.transport, adapter=spec.name, base_url=url, key=key, carries=carries)
+        raw = None if key is None else key.reveal()
+        return sharded(call, settings, shards.transport, adapter=spec.name, base_url=url, key=raw, carries=carries)
 
-    def key(self, settings: Settings, spec: AdapterSpec) -> tuple[str | None, str | None]:
-        """The key from the call, the client or the environment; or what to say when one is needed."""
+    def key(self, settings: Settings, spec: AdapterSpec) -> tuple[Secret | None, str | None]:
+        """The key from the call, the client or the environment; or what to say when one is needed.
+
+        Raises:
+            ConfigError: The environment's cannot stand in a header.
+        """
         if settings.api_key is not None:
-            return settings.api_key.reveal(), None
-        if spec.key_variable is not None:
-            found = os.environ.get(spec.key_variable, "").strip()
-            if found:
-                return found, None
+            return settings.api_key, None
+        if spec.key_variable is not None and os.environ.get(spec.key_variable, "").strip():
+            return api_key(spec.key_variable, os.environ[spec.key_variable]), None
         if not spec.key_required:
             return None, None
         return None, (
@@ -223,8 +226,8 @@ class Resources:
 
         return self._once(self._stores, identity, make)
 
-    def _limiter(self, settings: Settings, base_url: str, key: str | None) -> Limiters:
-        scope = scope_for(base_url or "in-process", key)
+    def _limiter(self, settings: Settings, base_url: str, key: Secret | None) -> Limiters:
+        scope = scope_for(base_url or "in-process", None if key is None else key.reveal())
         rpm, tpm = settings.requests_per_minute, settings.tokens_per_minute
         wanted = settings.limiter
         # Always with "per-minute": a limit holds for whoever sends, so starts without one are counted too (1.5 µs). It
@@ -280,7 +283,7 @@ class Resources:
         return fetch(
             self.engine.transport(settings.max_concurrency),
             url,
-            None if key is None else Auth(key, spec.key_header, spec.key_prefix),
+            None if key is None else Auth(key.reveal(), spec.key_header, spec.key_prefix),
             resolved.service.adapter.read_prices,  # type: ignore[attr-defined]
             shown=public_url(url),
             timeout=min(settings.timeout, 60.0),

@@ -108,7 +108,7 @@ class ShardWorker:
         resolved = resources.resolve(settings)
         key, _ = resources.key(settings, resolved.spec)
         call = resources.call(resolved, self._pool.size)
-        return call, park_of(scope_for(resolved.base_url or "in-process", key))
+        return call, park_of(scope_for(resolved.base_url or "in-process", None if key is None else key.reveal()))
 
     def _resources_for(self, plugins: tuple[Any, ...]) -> Resources:
         identity = pickle.dumps(plugins, _PROTOCOL)

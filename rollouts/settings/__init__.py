@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from rollouts.exceptions import ConfigError, UnknownSetting
 from rollouts.settings.checks import public_url
-from rollouts.settings.secret import Secret
+from rollouts.settings.hiding import hide, hiding_keys
+from rollouts.settings.secret import Secret, api_key
 from rollouts.settings.table import SAID_OTHERWISE, SAMPLING_NAMES, SETTINGS, Setting
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ __all__ = [
     "Secret",
     "Setting",
     "Settings",
+    "api_key",
+    "hiding_keys",
     "make_settings",
     "public_url",
 ]
@@ -112,6 +115,7 @@ class Settings:
             UnknownSetting: A name that is no setting.
             ConfigError: A value out of range, two values that contradict, or a setting of the client alone.
         """
+        hide(given)
         for name in given:
             if name in SETTINGS and not SETTINGS[name].per_call:
                 raise ConfigError(f"{name}= belongs to the client: give it to RolloutsClient, not to one call.")
@@ -165,6 +169,7 @@ def make_settings(**given: Any) -> Settings:
         UnknownSetting: A name that is no setting; the message names the nearest one.
         ConfigError: A value out of range or of the wrong type, no model, or two values that contradict.
     """
+    hide(given)
     return _merged({}, given)
 
 

@@ -50,13 +50,20 @@ def api_key(name: str, value: Any) -> Secret:
     Raises:
         ConfigError: No text, nothing but white space, or characters that no header can carry.
     """
-    if isinstance(value, Secret):
-        return value
-    if not isinstance(value, str):
+    # From here on no frame holds the text: a traceback may be shown with its variables.
+    value = Secret(value) if isinstance(value, str) else value
+    if not isinstance(value, Secret):
         raise ConfigError(f"{name} is a {type(value).__name__}: give the key as text.")
-    key = value.strip()
+    trouble = _trouble(value)
+    if trouble is not None:
+        raise ConfigError(f"{name} {trouble}")
+    return Secret(value.reveal().strip())
+
+
+def _trouble(secret: Secret) -> str | None:
+    key = secret.reveal().strip()
     if not key:
-        raise ConfigError(f"{name} is empty or white space: give a key, or leave it out to use the environment's.")
+        return "is empty or white space: give a key, or leave it out to use the environment's."
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigError(f"{name} holds white space or characters that no header can carry: copy the key again.")
-    return Secret(key)
+        return "holds white space or characters that no header can carry: copy the key again."
+    return None

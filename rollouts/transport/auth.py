@@ -52,6 +52,11 @@ class Auth:
             raise ConfigError("a key does not travel in a pickle: give it where the request is sent")
         return self.prefix + self._key
 
+    def hide(self, text: bytes) -> bytes:
+        """`text` without the key: some services and proxies repeat what they were sent."""
+        key = (self._key or "").encode()
+        return text.replace(key, b"***") if key and key in text else text
+
     def __repr__(self) -> str:
         return f"Auth(header={self.header!r}, key='***')"
 

@@ -35,13 +35,20 @@ _POST_HEADERS = {"Content-Type": "application/json"}
 class Prepared:
     """A request without its body: made once per prompt, sent any number of times. Never shows the key."""
 
-    __slots__ = ("_headers", "_ready", "method", "url")
+    __slots__ = ("_auth", "_headers", "_ready", "method", "url")
 
-    def __init__(self, method: str, url: str, headers: dict[str, str]) -> None:
+    def __init__(self, method: str, url: str, headers: dict[str, str], auth: Auth | None = None) -> None:
         self.method = method
         self.url = url
         self._headers = headers
+        self._auth = auth
         self._ready: _Ready | None = None
+
+    def hide(self, reply: WireReply) -> WireReply:
+        """Take the key out of an answer that repeats it: answers are stored and shown."""
+        if self._auth is not None:
+            reply.body = self._auth.hide(reply.body)
+        return reply
 
     def shown_headers(self, key_header: str) -> dict[str, str]:
         """The headers, without the value of the one that carries the key."""
@@ -117,6 +124,7 @@ class HttpTransport:
             ConfigError: The URL or a header cannot be sent, or a CA bundle that the environment names is missing.
         """
         self._environment.verify()
+        target = checked_url(url)  # before the key is at hand: an error's frame must not hold it
         merged = dict(_DEFAULT_HEADERS if method == "GET" else _DEFAULT_HEADERS | _POST_HEADERS)
         merged["User-Agent"] = _user_agent()
         for name, value in headers.items():
@@ -127,7 +135,7 @@ class HttpTransport:
             _put(merged, name, value)
         if auth is not None:
             _put(merged, auth.header, auth.value)
-        return Prepared(method, checked_url(url), merged)
+        return Prepared(method, target, merged, auth)
 
     def post(self, prepared: Prepared, body: bytes, *, timeout: float, stop: Stop | None = None) -> WireReply:
         """Send `body` and wait for the whole answer, whatever its status. Redirects are not followed.
@@ -150,7 +158,7 @@ class HttpTransport:
         else:
             answer = self._exchange(prepared, body, timeout, stop)
             if isinstance(answer, WireReply):
-                return answer
+                return prepared.hide(answer)
             error = answer
         # Outside of any `except`: no context, and no frame but this one.
         raise error
