@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rollouts_anchors.effects import Effects, Link, sentence_effects
     from rollouts_anchors.exports import site_files, write_site_files
-    from rollouts_anchors.figures import plot_accuracy, plot_circle, plot_effects, plot_importance
+    from rollouts_anchors.figures import plot_accuracy, plot_circle, plot_effects, plot_importance, plot_sentences
     from rollouts_anchors.labels import KINDS, Label, label, label_prompt, read_labels
     from rollouts_anchors.measuring import counterfactual_pp, importance
     from rollouts_anchors.page import html_page, write_html
@@ -42,6 +42,7 @@ __all__ = [
     "plot_circle",
     "plot_effects",
     "plot_importance",
+    "plot_sentences",
     "read_labels",
     "sentence_effects",
     "site_files",
@@ -67,6 +68,7 @@ _HOMES = {
     "plot_circle": "rollouts_anchors.figures",
     "plot_effects": "rollouts_anchors.figures",
     "plot_importance": "rollouts_anchors.figures",
+    "plot_sentences": "rollouts_anchors.figures",
     "read_labels": "rollouts_anchors.labels",
     "sentence_effects": "rollouts_anchors.effects",
     "site_files": "rollouts_anchors.exports",

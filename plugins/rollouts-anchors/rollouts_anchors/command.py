@@ -59,16 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
         return report(client, arguments)
 
 
-def _splitter(client: Any, style: str) -> Any:
-    """A splitter of ours by its name, any other from the client's plugins."""
-    from rollouts.resampling import STYLES
-
-    return style if style in STYLES else client.plugins.make("splitter", style)
-
-
 def report(client: Any, arguments: argparse.Namespace, out: Any = None) -> int:
     """Sample, resample and write, with any client; returns the exit code."""
-    from rollouts.resampling import Trace, plan_resample, resample
     from rollouts_anchors.effects import sentence_effects
     from rollouts_anchors.exports import site_files, write_site_files
     from rollouts_anchors.measuring import importance
@@ -89,13 +81,12 @@ def report(client: Any, arguments: argparse.Namespace, out: Any = None) -> int:
     if embed is not None:
         embed(["a missing package should be known before anything is spent"])
     response = client.generate(arguments.question, 1, seed=arguments.seed)[0]
-    trace = Trace.from_response(response, arguments.question, style=_splitter(client, arguments.style))
+    trace = client.trace(response, style=arguments.style)
     forced = arguments.kind == "forced"
-    print(plan_resample(trace, arguments.n_samples, forced=forced, max_tokens=arguments.max_tokens), file=out)
+    print(client.plan_resample(trace, arguments.n_samples, forced=forced), file=out)
     if arguments.plan:
         return 0
-    resampling = resample(
-        client.generate_many,
+    resampling = client.resample(
         trace,
         arguments.n_samples,
         forced=forced,

@@ -52,6 +52,42 @@ def plot_importance(table: ImportanceTable, labels: Sequence[Label] | None = Non
     return figure
 
 
+def plot_sentences(table: ImportanceTable, labels: Sequence[Label] | None = None, *, most: int = 40) -> Figure:
+    """The sentences themselves, one below the other, with a bar and an interval each: for short traces.
+
+    Args:
+        table: From `importance`.
+        labels: From `label`; the bars have the kinds' colours.
+        most: Sentences shown, from the first on.
+    """
+    check_labels(labels, len(table))
+    rows = list(table)[:most]
+    figure, axes = _figure(10.0, 1.1 + 0.42 * len(rows))
+    for k, row in enumerate(rows):
+        if row.value is None:
+            axes.plot([0], [k], marker="x", color="#9E9E9E", markersize=5)
+            continue
+        shade = colour(labels, k) if labels is not None else signed(row.value, table.metric != "accuracy")
+        axes.barh([k], [row.value], color=shade, height=0.62)
+        if row.low is not None and row.high is not None:
+            axes.plot([row.low, row.high], [k, k], color="#37474F", linewidth=0.9)
+    axes.axvline(0, color="#37474F", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [_line(row.position, row.sentence) for row in rows], fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"{table.kind} importance ({_unit(table)})")
+    axes.set_title(table.meaning, fontsize=9)
+    if labels is not None:
+        _legend(axes, labels)
+    return figure
+
+
+def _line(position: int, sentence: str, width: int = 62) -> str:
+    """A sentence on one line; a dollar sign is no formula."""
+    text = " ".join(sentence.split())
+    short = text if len(text) <= width else text[: width - 1] + "…"
+    return f"{short.replace('$', chr(92) + '$')}  {position}"
+
+
 def plot_accuracy(resampling: Resampling, *, confidence: float = 0.95) -> Figure:
     """Accuracy by position, resampled and (where it was sampled) forced, with Wilson intervals.
 

@@ -20,6 +20,7 @@ from rollouts_anchors import (
     plot_circle,
     plot_effects,
     plot_importance,
+    plot_sentences,
     read_labels,
     sentence_effects,
     site_files,
@@ -29,9 +30,12 @@ from rollouts_anchors import (
 from rollouts_anchors.command import add, report
 from rollouts_anchors.wordpiece import token_ids
 
+from rollouts import RolloutsClient
 from rollouts.exceptions import ConfigError, MalformedResponse, PluginError
 from rollouts.resampling import Resampling, Trace
 from rollouts.results import Response, Rollouts
+from rollouts.testing import LoopbackServer
+from rollouts.testing.replies import Reply, chat_reply
 
 EVIL = '<script>document.title="owned"</script><img src=x onerror=alert(1)>"\'&'
 TRACE = Trace.from_text("Q " + EVIL, f"Start here. Use {EVIL} now. So three.")
@@ -164,6 +168,19 @@ def test_the_importance_figure_has_a_bar_for_each_value():
     assert heights == pytest.approx([v for v in table.values if v is not None])
 
 
+def test_the_sentences_stand_beside_their_bars(tmp_path):
+    trace = Trace.from_text("Q", "It costs $3 and $x_1$ here. Add them up. So three.")
+    figure = plot_sentences(importance(resampling(trace)))
+    (axes,) = figure.axes
+    assert len(axes.patches) == 2
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        r"It costs \$3 and \$x_1\$ here.  0",
+        "Add them up.  1",
+        "So three.  2",
+    ]
+    figure.savefig(tmp_path / "sentences.png")
+
+
 def test_an_accuracy_picture_needs_a_truth():
     with pytest.raises(ConfigError, match="truth"):
         plot_accuracy(Resampling.from_texts(TRACE, {0: ["a"]}))
@@ -277,15 +294,21 @@ def test_a_missing_model_names_what_to_install(monkeypatch):
 # ── The command ──
 
 
-class Client:
-    """Answers as a service would, in this process."""
+def answer(request):
+    """As a service that is always right; every answer has its own id."""
+    if "chat/completions" not in request.path:
+        return None
+    body = request.json()
+    thought = " Two is." if body["messages"][-1]["role"] == "assistant" else "One is. Two is."
+    return Reply(json=chat_reply("\\boxed{3}", thought, id=f"gen-{body['seed']}-{len(request.body)}"))
 
-    def generate(self, prompt, n_samples=1, *, seed=0):
-        return Rollouts((Response("\\boxed{3}", "One is. Two is.", "stop", completed_reasoning=True, prompt=prompt),))
 
-    def generate_many(self, prompts, n_samples=1, *, seed=0, **settings):
-        answer = Response("\\boxed{3}", " Two is.", "stop", completed_reasoning=True)
-        return [Rollouts((answer,) * n_samples, prompt=prompt) for prompt in prompts]
+@pytest.fixture
+def client():
+    with LoopbackServer(answer) as server:
+        settings = {"base_url": server.url, "api_key": "x", "progress_bar": False, "provider": {"only": ["loopback"]}}
+        with RolloutsClient("qwen/qwen3-30b-a3b", adapter="openrouter", **settings) as opened:
+            yield opened
 
 
 def arguments(*given):
@@ -294,20 +317,20 @@ def arguments(*given):
     return parser.parse_args(["anchors", "What?", "--model", "m", *given])
 
 
-def test_the_command_samples_resamples_and_writes_everything(tmp_path):
+def test_the_command_samples_resamples_and_writes_everything(client, tmp_path):
     out = io.StringIO()
     page, table, site = tmp_path / "a.html", tmp_path / "a.jsonl", tmp_path / "site"
     given = ("--truth", "3", "--similarity", "words", "--html", page, "--jsonl", table, "--site", site, "-n", "4")
-    assert report(Client(), arguments(*map(str, given)), out) == 0
+    assert report(client, arguments(*map(str, given)), out) == 0
     assert "8 continuations of 2 prefixes" in out.getvalue()
     assert "<svg" in page.read_text()
     assert len(table.read_text().splitlines()) == 3
     assert len(list(site.iterdir())) == 3
 
 
-def test_the_command_can_say_the_plan_alone():
+def test_the_command_can_say_the_plan_alone(client):
     out = io.StringIO()
-    assert report(Client(), arguments("--plan"), out) == 0
+    assert report(client, arguments("--plan"), out) == 0
     assert out.getvalue().count("\n") == 1
 
 
