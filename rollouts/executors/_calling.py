@@ -66,6 +66,10 @@ class Exchange:
         self._listener = socket.create_server((host, 0), family=family)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
 
+    def close(self) -> None:
+        """Wait for nobody."""
+        self._listener.close()
+
     def answer(self, alive: Callable[[], bool], timeout: float | None = None) -> Line:
         """Wait for the worker's call.
 

@@ -58,7 +58,11 @@ class Elsewhere(Executor):
 
         assert self._executor is not None
         exchange = Exchange(self._host)
-        future = self._executor.submit(work_for, exchange.address, exchange.token, entry)
+        try:
+            future = self._executor.submit(work_for, exchange.address, exchange.token, entry)
+        except BaseException:
+            exchange.close()
+            raise
         try:
             return exchange.answer(lambda: not future.done())
         except RolloutsError as error:

@@ -71,18 +71,19 @@ class Processes(Executor):
 
         exchange = Exchange()
         paths = [os.path.abspath(path) for path in sys.path]
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _PROGRAM],
-            stdin=subprocess.DEVNULL,
-            env={
-                **os.environ,
-                **environment,
-                "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
-                _CALL: " ".join([*map(str, exchange.address), exchange.token, entry]),
-            },
-            # A group of its own: Ctrl-C at the terminal is for the parent, which tells the workers what to do.
-            **({"process_group": 0} if os.name == "posix" else {}),  # type: ignore[call-overload]
-        )
+        called = [*map(str, exchange.address), exchange.token, entry]
+        own = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), _CALL: " ".join(called)}
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _PROGRAM],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **environment, **own},
+                # A group of its own: Ctrl-C at the terminal is for the parent, which tells the workers what to do.
+                process_group=0 if os.name == "posix" else None,
+            )
+        except BaseException:
+            exchange.close()
+            raise
         try:
             return Worker(exchange.answer(lambda: process.poll() is None), process)
         except RolloutsError:

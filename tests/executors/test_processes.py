@@ -328,7 +328,9 @@ def test_bad_options_are_refused(make_client, options):
 # ── Losing workers ──
 
 
-def test_a_killed_worker_costs_no_stored_sample_and_its_shard_is_finished_elsewhere(server, make_client, workers, tmp_path):
+def test_a_killed_worker_costs_no_stored_sample_and_its_shard_is_finished_elsewhere(
+    server, make_client, workers, tmp_path
+):
     others = set(workers())
     client = make_client()
     client.generate("First", n_samples=20)
@@ -354,7 +356,9 @@ def test_a_killed_worker_costs_no_stored_sample_and_its_shard_is_finished_elsewh
 def test_a_sample_that_was_stored_before_its_worker_died_is_not_asked_again(server, make_client, workers):
     others = set(workers())
     client = make_client(max_concurrency=2)
-    server.reply = lambda request: Reply(hang=True) if request.json()["seed"] == 1 and len(server.requests) < 3 else None
+    server.reply = lambda request: (
+        Reply(hang=True) if request.json()["seed"] == 1 and len(server.requests) < 3 else None
+    )
     client.generate("Warm", n_samples=2, seed=10)
     server.reset()
     stream = client.as_completed("Stored", n_samples=2)
@@ -410,7 +414,7 @@ def test_a_sample_that_kills_every_worker_fails_and_the_others_are_answered(serv
 
 def test_a_worker_that_cannot_begin_is_told(server, make_client, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(RolloutsError, match="no worker of the executor can be had.*ended with code 1"):
+    with pytest.raises(RolloutsError, match=r"no worker of the executor can be had.*ended with code 1"):
         make_client().generate("Hello", n_samples=3)
     assert len(CLAIMS) == 0
 
