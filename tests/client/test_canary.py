@@ -197,6 +197,15 @@ def test_no_answer_cache_or_pack_holds_the_key(server, witness, tmp_path, cache)
                 witness.take(f"pack {name}", archive.read(name))
 
 
+@pytest.mark.parametrize("word", ["k", "EMPTY", "lm-studio", "sk-no-key-required"])
+def test_a_stand_in_for_a_key_stays_where_an_answer_has_the_word(server, tmp_path, word):
+    server.reply = lambda request: Reply(json=chat_reply(f"Give {word} as key."))
+    with RolloutsClient(**base(server.url, tmp_path), api_key=word) as client:
+        [answer] = client.generate("Hello")
+    assert answer.content == f"Give {word} as key."
+    assert answer.usage.completion_tokens == 20
+
+
 def test_no_price_list_shows_or_keeps_the_key(server, witness, tmp_path):
     models = {"data": [{"id": "test/model", "pricing": {"prompt": "1", "completion": "1"}}]}
     server.routes["/models"] = lambda request: Reply(json={**models, "you": request.headers["authorization"]})

@@ -72,7 +72,7 @@ def test_what_generate_would_warn_of_is_returned_and_not_raised(make_client):
 
 
 def test_explaining_takes_no_warning_away_from_the_call(make_client):
-    client = make_client("anthropic/claude-3.5-sonnet", api_key=KEY, provider={"only": ["anthropic"]})
+    client = make_client("anthropic/claude-3.5-sonnet", api_key=KEY, provider={"only": ["anthropic"]}, template=None)
     prompt = [{"role": "user", "content": "Hm"}, {"role": "assistant", "content": "I"}]
 
     assert any("thinking switched off" in text for text in client.explain(prompt).warnings)
