@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_all_round_the_caches_every_field_and_raw_body_comes_back(samples):
             stack.callback(cache.close)
         for key, response in stored.items():
             caches[0].store(key, response)
-        for source, target in zip(caches, caches[1:], strict=False):
+        for source, target in itertools.pairwise(caches):
             done = copy(source.entries(), target)
             assert (done.copied, done.there, done.different, done.complete) == (len(stored), 0, 0, True)
         listings = [

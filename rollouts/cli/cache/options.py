@@ -75,8 +75,13 @@ def opened(arguments: argparse.Namespace, *, exists: bool = True) -> Iterator[An
         ConfigError: With `exists`, where there is no such folder; or the cache cannot be listed.
     """
     kind, folder, options = named(arguments)
-    if exists and not options.keys() - {"backend"} and not Path(folder).expanduser().exists():
-        raise ConfigError(f"There is no cache directory {folder}: name one with --cache-dir.")
+    if exists and not options.keys() - {"backend"}:
+        try:
+            os.stat(os.path.expanduser(folder))
+        except FileNotFoundError as error:
+            raise ConfigError(f"There is no cache directory {folder}: name one with --cache-dir.") from error
+        except OSError:
+            pass  # the cache itself says what is wrong
     with made(kind, folder, options) as cache:
         yield cache
 
