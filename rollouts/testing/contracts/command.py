@@ -60,5 +60,6 @@ class CommandContract:
     def test_stands_beside_others(self) -> None:
         """Its options and defaults are its own."""
         parser, commands = self._parser()
+        assert self.name in commands.choices
         commands.add_parser("another").set_defaults(run=None)
         assert vars(parser.parse_args(["another"])) == {"run": None}
