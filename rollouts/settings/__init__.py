@@ -221,4 +221,7 @@ def _refuse_contradictions(values: Mapping[str, Any]) -> None:
 
 
 def _shown(name: str, value: Any) -> str:
+    if name.endswith("_options") and isinstance(value, Mapping):
+        # A plugin's option may be the URL of a database, with a password in it.
+        value = {key: public_url(v) if isinstance(v, str) and "://" in v else v for key, v in value.items()}
     return repr(public_url(value)) if name == "base_url" else repr(value)

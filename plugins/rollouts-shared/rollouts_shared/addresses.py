@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -75,22 +76,30 @@ class Address:
         raise TypeError("the address of a database may hold a password and is not pickled")
 
 
-def url_of(options: Mapping[str, Any], *, setting: str, known: tuple[str, ...], example: str) -> Address:
-    """The `url` among the options of a plugin.
+def url_of(options: Mapping[str, Any], *, setting: str, others: tuple[str, ...], example: str) -> Address:
+    """The URL among the options of a plugin: `url` itself, or what the environment variable `url_from` holds.
 
     Args:
         options: What the user gave.
         setting: Under which setting, for messages.
-        known: Options that the plugin takes.
+        others: Further options that the plugin takes.
         example: A URL that would do.
 
     Raises:
         ConfigError: It is missing or no text, or there is an option that the plugin does not take.
     """
+    known = ("url", "url_from", *others)
     unknown = [name for name in options if name not in known]
     if unknown:
         raise ConfigError(f"{setting} takes {', '.join(known)}; not {', '.join(map(repr, unknown))}.")
-    url = options.get("url")
+    url, variable = options.get("url"), options.get("url_from")
+    if isinstance(variable, str) and url is None:
+        url = os.environ.get(variable)
+        if not url:
+            raise ConfigError(f"{setting} names the environment variable {variable!r} for its url, which is not set.")
     if not isinstance(url, str) or not url:
-        raise ConfigError(f"{setting} needs a url: {setting}={{'url': '{example}'}}.")
+        raise ConfigError(
+            f"{setting} needs a url: {setting}={{'url': '{example}'}}, or {{'url_from': 'NAME'}} for one in an "
+            "environment variable."
+        )
     return Address(url)

@@ -92,15 +92,14 @@ class SharedLimiter:
         """Join the limit; connects to nothing.
 
         Args:
-            options: The scope, the limits, and in `options` the `url` of the database and perhaps a `name`.
+            options: The scope, the limits, and in `options` the `url` of the database, or `url_from`; perhaps a `name`.
             window: Seconds in which `requests_per_minute` requests may start: 60, but for tests.
 
         Raises:
             ConfigError: No `url`, one that cannot be used, an unknown option, or no limit.
         """
-        address = url_of(
-            options.options, setting="limiter_options", known=("url", "name"), example="redis://localhost:6379/0"
-        )
+        example = "redis://localhost:6379/0"
+        address = url_of(options.options, setting="limiter_options", others=("name",), example=example)
         name = options.options.get("name", "")
         if not isinstance(name, str):
             raise ConfigError(f"The name of a shared limit is a text, not {name!r}.")
@@ -112,6 +111,7 @@ class SharedLimiter:
         open_ledger(address, options.clock)  # says what is wrong with the URL
         self._span = window + MARGIN + KEEP
         self._log = _log_name(options.scope.label, name, window, options.requests_per_minute)
+        self._line_name = f"rollouts-shared.{self._log}.{_digest(address.url)}"
         self.requests_per_minute = options.requests_per_minute
         self.tokens_per_minute = options.tokens_per_minute
 
@@ -200,8 +200,9 @@ class SharedLimiter:
 
     def _line(self) -> Line:
         # By process: in a forked one nobody of this line is alive, and the connection is the parent's.
-        name = f"rollouts-shared.{os.getpid()}.{self._log}.{_digest(self._address.url)}"
-        return self._scope.shared(name, lambda: Line(open_ledger(self._address, self._clock)))
+        return self._scope.shared(
+            f"{self._line_name}.{os.getpid()}", lambda: Line(open_ledger(self._address, self._clock))
+        )
 
     def _unreachable(self, error: Exception) -> PluginError:
         return PluginError(

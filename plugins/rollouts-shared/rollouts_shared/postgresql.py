@@ -37,7 +37,7 @@ def make(options: CacheOptions) -> PostgresqlCache:
         ConfigError: No `url`, one that is not PostgreSQL's, or an unknown option.
     """
     example = "postgresql://user@host/database"
-    address = url_of(options.options, setting="cache_options", known=("url",), example=example)
+    address = url_of(options.options, setting="cache_options", others=(), example=example)
     if address.scheme not in _SCHEMES:
         raise ConfigError(
             f"use_cache='postgresql' needs a url like {example}, not {address.scheme or 'what was given'}:…"

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from rollouts_shared.addresses import Address
 from rollouts_shared.plugin import make_cache
 from rollouts_shared.postgresql import PostgresqlCache
 from sqlalchemy import event
@@ -229,12 +230,20 @@ def test_the_password_is_never_shown(caplog: pytest.LogCaptureFixture) -> None:
     assert "canary" not in text
 
 
+def test_what_a_driver_says_is_shown_without_user_and_password() -> None:
+    address = Address("postgresql://ca%40nary:p4ss%2Fword@host/db?sslpassword=s3cret")
+    said = address.scrubbed(Exception('role "ca@nary" (p4ss/word, p4ss%2Fword, s3cret) may not\nenter'))
+    assert said == 'role "…" (…, …, …) may not'
+
+
 @pytest.mark.parametrize(
     "options",
     [
         {},
         {"url": ""},
         {"url": 5},
+        {"url_from": "ROLLOUTS_TEST_NOT_SET"},
+        {"url_from": 5},
         {"url": f"postgresql://user:{PASSWORD}@host/db"},
         {"url": "postgresql://user:p4ss#word@host/db"},
         {"url": "postgresql://user:p4ss?word@host/db"},
@@ -249,6 +258,35 @@ def test_options_that_cannot_work_are_refused_without_the_password(options: dict
         make_cache(CacheOptions(Path(), options))
     assert "p4ss" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_url_from_the_environment_is_in_no_setting(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_OF_ALL", url)
+    options = {"url_from": "DATABASE_OF_ALL"}
+    cache = make_cache(CacheOptions(Path(), options))
+    assert cache.location == cache_at(url).location
+    with LoopbackServer() as server:
+        client = RolloutsClient(
+            "test/model", base_url=server.url, adapter="openai-compatible", api_key="x", progress_bar=False,
+            use_cache="postgresql", cache_options=options, requests_per_minute=60, limiter="shared",
+            limiter_options=options,
+        )  # fmt: skip
+        with client:
+            client.generate("What is 2 + 2?")
+            assert "127.0.0.1" in repr(client.settings)
+            assert url not in repr(client.settings)
+        assert len(server.requests) == 1
+
+
+def test_the_settings_of_a_client_show_no_password() -> None:
+    url = "postgresql://user:p4ss@127.0.0.1:1/db?sslpassword=p4ss"
+    options = {"url": url}
+    client = RolloutsClient(
+        "test/model", use_cache="postgresql", cache_options=options, limiter="shared", limiter_options=options
+    )
+    with client:
+        assert "127.0.0.1:1/db" in repr(client.settings)
+        assert "p4ss" not in repr(client) + repr(client.settings)
 
 
 def test_location_tells_storages_apart_and_not_who_logs_in() -> None:

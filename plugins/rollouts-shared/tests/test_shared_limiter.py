@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import subprocess
 import sys
 import textwrap
 import threading
+import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,11 +27,11 @@ from rollouts.exceptions import ConfigError, PluginError
 from rollouts.results import Usage
 from rollouts.testing import LoopbackServer
 from rollouts.testing.clock import FakeClock, FakeStop
+from rollouts.testing.contracts.cache import Child
 from rollouts.testing.contracts.limiter import OK, LimiterContract, limiter_options, limiter_request
 from rollouts.typing import Limiter, LimiterOptions, Outcome
 
 KEY = "sk-canary-of-the-shared-limiter"
-_numbers = itertools.count()
 
 
 @pytest.fixture(params=["sqlite", "redis", "postgresql"])
@@ -46,8 +49,6 @@ def sqlite_url(tmp_path: Path) -> str:
 
 def fresh(prefix: str = "test") -> str:
     """A base URL that nobody has a limit for: servers outlive a run of the tests."""
-    import uuid
-
     return f"http://127.0.0.1:9/{prefix}-{uuid.uuid4().hex}"
 
 
@@ -294,8 +295,6 @@ def test_no_more_is_used_than_was_taken_and_nothing_after_its_time(steps: list[t
 
 
 def test_a_wait_ends_with_the_run(url: str) -> None:
-    import time
-
     limiter = shared(url, time.monotonic, base_url=fresh(), requests=1)
     stop = threading.Event()
     assert limiter.acquire(limiter_request(), stop) is not None
@@ -310,8 +309,6 @@ def test_a_wait_ends_with_the_run(url: str) -> None:
 
 
 def test_no_key_and_no_address_can_be_read_from_the_database(url: str, tmp_path: Path) -> None:
-    import time
-
     limiter = shared(url, time.monotonic, base_url=fresh("canary"), requests=60, tokens=1000, name="canary")
     assert limiter.acquire(limiter_request(), threading.Event()) is not None
     if url.startswith("sqlite"):
@@ -336,8 +333,6 @@ def test_no_key_and_no_address_can_be_read_from_the_database(url: str, tmp_path:
 
 
 def test_connections_that_break_are_made_again(url: str) -> None:
-    import time
-
     limiter = shared(url, time.monotonic, base_url=fresh(), requests=60)
     stop = threading.Event()
     assert limiter.acquire(limiter_request(), stop) is not None
@@ -355,6 +350,26 @@ def test_connections_that_break_are_made_again(url: str) -> None:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rollouts-shared'"
             )
     assert limiter.acquire(limiter_request(), stop) is not None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_shares_the_limit_over_a_connection_of_its_own(url: str) -> None:
+    limiter = shared(url, time.monotonic, base_url=fresh(), requests=40)
+    stop = threading.Event()
+    for _ in range(3):
+        assert limiter.acquire(limiter_request(), stop) is not None
+
+    def work(say: Callable[[int], None]) -> None:
+        assert limiter.acquire(limiter_request(), stop) is not None
+        timer = threading.Timer(0.2, stop.set)  # the four starts that come at once are used up
+        timer.start()
+        say(0 if limiter.acquire(limiter_request(), stop) is None else 1)
+
+    child = Child(work)
+    assert child.hear() == 0
+    child.wait()
+    stop.set()
+    assert limiter.acquire(limiter_request(), stop) is None
 
 
 @pytest.mark.parametrize(
