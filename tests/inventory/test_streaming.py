@@ -51,7 +51,7 @@ class Sink:
 )
 def test_five_times_the_entries_take_no_more_memory(work, tmp_path):
     peaks = []
-    for n in (300, 1500):
+    for n in (500, 2500):
         (tmp_path / str(n)).mkdir()
         tracemalloc.start()
         work(entries(n), tmp_path / str(n))
