@@ -132,7 +132,7 @@ class Run:
             self._withdraw()
         else:
             if self._scouting.over:
-                self._release()
+                self.pool.submit(self.lane, self._scouting.release())
             self._refill()
         self._drain()
         if self.stop.is_set():
@@ -270,9 +270,6 @@ class Run:
         self._outstanding += len(missing)
         self.pool.submit(self.lane, self._scouting.admit(missing))
 
-    def _release(self) -> None:
-        self.pool.submit(self.lane, self._scouting.release())
-
     def _look_up(self, jobs: list[Job]) -> list[Job]:
         store = self.call.store
         assert store is not None
@@ -312,7 +309,7 @@ class Run:
             self.done.popleft()
             self._outstanding -= 1
             if self._scouting and not self.stop.is_set():
-                self._release()
+                self.pool.submit(self.lane, self._scouting.release())
         store = self.call.store
         problem = store.unreported() if store is not None else None
         if problem is not None:

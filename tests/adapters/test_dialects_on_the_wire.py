@@ -91,7 +91,7 @@ def client_for(server: LoopbackServer, adapter: str, **settings: Any) -> Rollout
 @pytest.mark.parametrize("way", WAYS)
 def test_a_thought_goes_out_and_comes_back_in_each_way(way):
     adapter, options, last, fields, answer = WAYS[way]
-    model = "llama-3.3" if adapter == "groq" else MODEL
+    model = "olmo-3-32b" if adapter == "groq" else MODEL
     with (
         LoopbackServer(Service(answer)) as server,
         client_for(server, adapter, model=model, template="think-tags", adapter_options=options) as client,
