@@ -12,7 +12,7 @@ from rollouts.collecting import Collector
 from rollouts.config import load_config
 from rollouts.engine import WINDOW, Ask, Call, Job, Reporter, Run
 from rollouts.exceptions import ConfigError
-from rollouts.logs import show_log
+from rollouts.logs import hide_log, show_log
 from rollouts.plugins import plugin_manager
 from rollouts.prices import PriceList
 from rollouts.resampling_client import ResamplingMethods
@@ -60,7 +60,7 @@ class RolloutsClient(ResamplingMethods):
         self._resources = Resources(self.plugins)
         self._ledger = Ledger()
         self._resources.use_executor(self.settings.executor, self.settings.executor_options)
-        self._finalizer = weakref.finalize(self, Resources.close, self._resources)
+        self._finalizer = weakref.finalize(self, _close, self._resources, verbose=self.settings.verbose)
         if self.settings.verbose:
             show_log()
 
@@ -263,8 +263,6 @@ class RolloutsClient(ResamplingMethods):
 
     def _prepare(self, overrides: dict[str, Any]) -> tuple[Settings, Resolved, Call, Asking]:
         settings = self.settings.override(**overrides)
-        if settings.verbose:
-            show_log()
         resolved = self._resources.resolve(settings)
         call = self._resources.call(resolved, self._size(settings))
         return settings, resolved, call, Asking(self._resources, resolved, call)
@@ -327,6 +325,7 @@ class RolloutsClient(ResamplingMethods):
             notify=self.plugins.notify,
             observed=self.plugins.has_observers,
             account=self._ledger.add,
+            verbose=resolved.settings.verbose,
         )
         return self._resources.engine.run(
             call,
@@ -350,3 +349,10 @@ class RolloutsClient(ResamplingMethods):
 
     def _response_transforms(self, settings: Settings) -> list[Any]:
         return self._resources.transforms(settings)[1]
+
+
+def _close(resources: Resources, *, verbose: bool) -> None:
+    """What is left of a client when it is closed or forgotten."""
+    resources.close()
+    if verbose:
+        hide_log()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollouts.engine.guests import said
 from rollouts.events import RetryEvent, RunEnd, RunStart, SampleEvent
+from rollouts.logs import hide_log, show_log
 from rollouts.results import Failure, Response
 from rollouts.results.totals import Totals
 
@@ -43,10 +44,12 @@ class Reporter:
         notify: Callable[[str, Any], None],
         observed: Callable[[str], bool],
         account: Callable[[Totals], None] | None = None,
+        verbose: bool = False,
     ) -> None:
         """Report to `progress` (None: nobody looks) and to the hooks behind `notify`, where `observed` says so.
 
-        `progress_credit` says whose the reporter is; `account` gets the totals at the end.
+        `progress_credit` says whose the reporter is; `account` gets the totals at the end;
+        with `verbose` the log is shown while the run goes on.
         """
         self.run_id = f"run-{next(_numbers)}"
         self.model = model
@@ -58,6 +61,7 @@ class Reporter:
         self.cost_known_for = 0
         self.prompt_tokens = self.completion_tokens = self.tokens_known_for = 0
         self._account = account
+        self._verbose = verbose
         self._progress = progress
         self._progress_credit = progress_credit
         self._notify = notify
@@ -70,6 +74,8 @@ class Reporter:
     def begin(self, run: Run) -> None:
         """The run begins."""
         self._began = self._logged = time.monotonic()
+        if self._verbose:
+            show_log()
         self._notify(
             "rollouts_on_run_start",
             RunStart(self.run_id, self.model, self.adapter, self.total, run.call.max_concurrency),
@@ -175,6 +181,8 @@ class Reporter:
             "%s: %s in %.0f s; %d retries; waited %.1f s for limits and %.1f s before retries (summed over workers)",
             self.run_id, totals, elapsed, self.retries, self.waited_for_limit, self.waited_for_retry,
         )  # fmt: skip
+        if self._verbose and self._began:
+            hide_log()
         self._notify("rollouts_on_run_end", event)
 
     def _show(self, what: str, *arguments: Any) -> None:

@@ -384,3 +384,17 @@ def test_a_client_tells_what_it_has_asked_for(server, make_client):
     assert (usage.tokens_known_for, usage.cost_known_for) == (5, 5)
     assert usage.cost > 0
     assert "known for 5 of 5" in str(usage)
+
+
+def test_the_log_is_shown_where_it_is_asked_for_and_nowhere_else(server, make_client, capsys):
+    client = make_client()
+    client.generate("Hello", verbose=True)
+    assert "1 answered" in capsys.readouterr().err
+    client.generate("Hello again")
+    assert capsys.readouterr().err == ""
+    loud = make_client(verbose=True)
+    loud.generate("Hello, hello")
+    assert capsys.readouterr().err.count("1 answered") == 1
+    loud.close()
+    client.generate("Good bye")
+    assert capsys.readouterr().err == ""
