@@ -5,6 +5,7 @@ Limiters and budgets wait, so each has a thread of its own, on which those who w
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -14,7 +15,9 @@ from rollouts.exceptions import RolloutsError
 from rollouts.typing import Outcome
 
 if TYPE_CHECKING:
+    from rollouts.engine.batches import Batch
     from rollouts.engine.jobs import Job
+    from rollouts.engine.run import Run
     from rollouts.engine.seats import Seat
     from rollouts.identity import SampleRequest
     from rollouts.results import Usage
@@ -102,19 +105,58 @@ class Grants:
     def lost(self, seat: Seat) -> None:
         """Settle all that a worker held."""
         for key in [key for key in list(self._held) if key[0] is seat]:
-            self.settle(*key, LOST, None)
+            with contextlib.suppress(RolloutsError):  # it is told when it is next asked for leave
+                self.settle(*key, LOST, None)
 
     def close(self) -> None:
         """End the thread."""
         self._queue.close()
 
 
+class Leave:
+    """The grants of all limiters in use."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._lock = threading.Lock()
+        # The limiter too, so that its id stays its own.
+        self._grants: dict[int, tuple[Limiter, Grants]] = {}
+
+    def hear(self, seat: Seat, batch: Batch, what: str, number: int, *rest: Any) -> None:
+        """Do what a worker says of a permit: `want`, `settle` or `cancel`."""
+        limiter = batch.call.limiter
+        with self._lock:
+            if id(limiter) not in self._grants:
+                self._grants[id(limiter)] = (limiter, Grants(limiter))
+            grants = self._grants[id(limiter)][1]
+        try:
+            if what == "want":
+                request = batch.wanted[rest[0]].request
+                grants.want(seat, batch.number, number, request, batch.run.stop, batch.run.fail)
+            elif what == "settle":
+                grants.settle(seat, batch.number, number, *rest)
+            else:
+                grants.cancel(seat, batch.number, number)
+        except RolloutsError as error:  # as in the sender: without its limiter nothing may be sent
+            batch.run.fail(error)
+
+    def lost(self, seat: Seat) -> None:
+        """A worker is gone with what it held."""
+        for _, grants in list(self._grants.values()):
+            grants.lost(seat)
+
+    def close(self) -> None:
+        """End all threads."""
+        for _, grants in list(self._grants.values()):
+            grants.close()
+
+
 class Admission:
     """The budget of one run: what is handed out was reserved here before."""
 
-    def __init__(self, job: Job) -> None:
-        """Keep the budget of the job's call."""
-        self._run = job.run
+    def __init__(self, run: Run) -> None:
+        """Keep the budget of a run."""
+        self._run = run
         self._queue = Queue("rollouts-budget")
         self._held: dict[Job, Any] = {}
 

@@ -8,54 +8,25 @@ from __future__ import annotations
 
 import functools
 import itertools
-import logging
 import pickle
 import threading
 import time
-import warnings
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rollouts.engine.grants import Admission, Grants
-from rollouts.engine.recipes import KEY, ShardedCall, travelling_ask
-from rollouts.engine.seats import Seat, share
-from rollouts.exceptions import RolloutsError, RolloutsWarning
+from rollouts.engine.batches import Batch, Orphans, in_runs
+from rollouts.engine.crews import LOSSES, Crews
+from rollouts.engine.grants import Leave
+from rollouts.engine.seats import Seat
+from rollouts.exceptions import RolloutsError
 from rollouts.results import Failure, Response
 
 if TYPE_CHECKING:
     from rollouts.engine.jobs import Ask, Job
-    from rollouts.engine.run import Run
     from rollouts.engine.workers import Lane
     from rollouts.typing import ShardExecutor
-
-logger = logging.getLogger("rollouts")
-
-ENTRY = "rollouts.shard_worker:serve"
-"""What a worker runs."""
-
-ROUND_TRIP = 0.02
-"""Seconds that a worker must be able to go on without hearing from here: as many samples wait with it."""
-
-LOSSES = 3
-"""Workers that a sample may be lost with, and that may be lost in a row without any result."""
-
-
-class Batch:
-    """One run, as workers elsewhere know it."""
-
-    def __init__(self, number: int, run: Run, call: ShardedCall) -> None:
-        """The run with its number."""
-        self.number = number
-        self.run = run
-        self.call = call
-        self.asks: dict[Ask, int] = {}
-        self.wanted: dict[int, Ask] = {}
-        self.prompts: dict[int, bytes] = {}
-        self.latency: float | None = None
-        self.admission: Admission | None = None
-        self.losses: Counter[Job] = Counter()
 
 
 class ShardPool:
@@ -91,8 +62,16 @@ class ShardPool:
         self._numbers = itertools.count(1)
         self._batches: dict[Lane[Job], Batch] = {}
         self._by_number: dict[int, Batch] = {}
-        self._seats: dict[str | None, list[Seat]] = {}
-        self._grants: dict[int, tuple[object, Grants]] = {}
+        self._crews = Crews(
+            executor,
+            size,
+            self._lock,
+            received=self._received,
+            orphaned=self._orphaned,
+            struck=self._struck,
+            changed=self._changed,
+        )
+        self._leave = Leave()
         self._timer: threading.Timer | None = None
         self._closed = False
         self.transport = ShardTransport(self)
@@ -123,14 +102,16 @@ class ShardPool:
                 raise RolloutsError("the client was closed while this run was under way")
             batch = self._batches.get(lane)
             if batch is None:
-                batch = self._new_batch(lane, jobs[0])
-            for ask in {job.ask: None for job in jobs}:
-                if ask not in batch.asks:
-                    batch.asks[ask] = number = next(self._numbers)
-                    batch.wanted[number] = ask
-                    batch.prompts[number] = travelling_ask(ask)
+                batch = self._batches[lane] = Batch(next(self._numbers), jobs[0].run, self.size)
+                self._by_number[batch.number] = batch
+                batch.warn_of_sql(spread=getattr(self._executor, "spread", False))
+            for job in jobs:
+                batch.know(job.ask, self._numbers)
             lane.jobs.extend(jobs)
-            self._staff(batch.call.key)
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self._crews.staff(batch.call.key)
             self._feed()
 
     def withdraw(self, lane: Lane[Job]) -> list[Job]:
@@ -156,102 +137,47 @@ class ShardPool:
         """Take no more jobs, wait up to `timeout` seconds for what workers have, dismiss them."""
         with self._lock:
             self._closed = True
-            ended = self._idle.wait_for(lambda: not any(s.jobs for s in self._all_seats() if s.taken), timeout)
+            ended = self._idle.wait_for(lambda: not any(s.jobs for s in self._crews.all() if s.taken), timeout)
         self.dismiss()
-        for _, grants in self._grants.values():
-            grants.close()
+        self._leave.close()
         self._executor.shutdown(wait=ended)
         return ended
 
     def dismiss(self) -> None:
         """Send every worker away."""
-        with self._lock:
-            seats = self._all_seats()
-            self._seats.clear()
-            for seat in seats:
-                seat.leaving = True
-        for seat in seats:
-            seat.hang_up()
+        self._crews.dismiss()
 
-    # ── Hiring ──
+    # ── Losing workers ──
 
-    def _all_seats(self) -> list[Seat]:
-        return [seat for seats in self._seats.values() for seat in seats]
+    def _orphaned(self, seat: Seat, jobs: list[Job]) -> None:
+        self._leave.lost(seat)
+        for mine in in_runs(jobs):
+            run, lane = mine[0].run, mine[0].run.lane
+            batch = self._batches.get(lane)
+            orphans = Orphans(mine, batch)
+            with self._lock:
+                lane.in_flight -= len(mine)
+                for job in mine:
+                    run.flying.pop(job, None)
+                    if batch is not None:
+                        batch.settle(job, None, 1)
+                orphans.sort()
+                lane.jobs.extendleft(reversed(orphans.again))
+            if orphans.stored:
+                self._keep(orphans.stored)
+            for job, failure in orphans.failed:
+                self._give_up(job, failure)
 
-    def _staff(self, key: str | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self._seats.get(key):
-            count = max(1, min(self._executor.workers, self.size))
-            self._seats[key] = [Seat(number, key) for number in range(count)]
-            for seat in self._seats[key]:
-                self._fill(seat)
-
-    def _fill(self, seat: Seat) -> None:
-        environment = {} if seat.key is None else {KEY: seat.key}
-        seat.begin(
-            lambda: self._executor.hire(ENTRY, environment),
-            seated=self._seated,
-            received=self._received,
-            lost=self._lost,
-        )
-
-    def _seated(self, seat: Seat) -> None:
-        with self._lock:
-            crew = self._seats.get(seat.key, [])
-            seat.leaving = self._closed or seat not in crew
-            if not seat.leaving:
-                seat.tell(("size", share(self.size, len(crew), seat.number)))
-                self._feed()
-        if seat.leaving:  # nobody wants it any more
-            seat.hang_up()
-
-    def _lost(self, seat: Seat, error: BaseException | None) -> None:
-        """A worker is gone: look what it had in hand up, hand the rest out again, and hire another."""
-        with self._lock:
-            orphans = list(seat.jobs.values())
-            seat.clear()
-            for _, grants in self._grants.values():
-                grants.lost(seat)
-            wanted = not (seat.leaving or self._closed)
-            if wanted:
-                seat.failures += 1
-                logger.warning(
-                    "worker %d is lost%s; %d samples that it had in hand are asked for elsewhere",
-                    seat.number, f" ({type(error).__name__}: {error})" if error else "", len(orphans),
-                )  # fmt: skip
-        for lane in {job.run.lane for job in orphans}:
-            self._rescue([job for job in orphans if job.run.lane is lane])
-        with self._lock:
-            crew = self._seats.get(seat.key, [])
-            if wanted and seat in crew:
-                if seat.failures < LOSSES:
-                    self._fill(seat)
-                else:
-                    self._strike(seat, crew, error)
-            self._feed()
-            for lane, batch in list(self._batches.items()):
-                self._retire(lane, batch)
-            self._rest()
-            self._idle.notify_all()
-
-    def _strike(self, seat: Seat, crew: list[Seat], error: BaseException | None) -> None:
-        """Do without a seat whose workers are lost again and again."""
-        crew.remove(seat)
-        for number, other in enumerate(crew):  # its part goes to the others
-            other.number = number
-            other.tell(("size", share(self.size, len(crew), number)))
-            for known in list(other.caps):
-                batch = self._by_number.get(known)
-                if batch is not None:
-                    other.caps[known] = self._cap(other, batch)
-                    other.tell(("cap", known, other.caps[known]))
-        if crew:
-            return
-        why = f"{type(error).__name__}: {error}" if error else "each ended soon after it began"
-        for batch in list(self._batches.values()):
-            if batch.call.key == seat.key:
+    def _struck(self, key: str | None, why: str) -> None:
+        """A crew has a seat less: its parts are larger; or it has none left."""
+        crew = self._crews.of(key)
+        for seat in crew:
+            for known in list(seat.caps):
+                if known in self._by_number:
+                    seat.caps[known] = self._by_number[known].cap(seat, crew)
+                    seat.tell(("cap", known, seat.caps[known]))
+        for batch in [] if crew else list(self._batches.values()):
+            if batch.call.key == key:
                 batch.run.fail(
                     RolloutsError(
                         f"no worker of the executor can be had, {LOSSES} were lost in a row ({why}). What was answered "
@@ -259,57 +185,14 @@ class ShardPool:
                     )
                 )
 
-    def _rescue(self, jobs: list[Job]) -> None:
-        run, lane = jobs[0].run, jobs[0].run.lane
-        store, batch = run.call.store, self._batches.get(lane)
-        by_key = {job.key: job for job in jobs}
-        found: list[tuple[Job, Response]] = []
-        if store is not None:
-            try:
-                found = [(by_key.pop(key), response) for key, response in store.load_many(list(by_key))]
-            except RolloutsError as error:
-                run.fail(error)
-        again: list[Job] = []
-        failed: list[tuple[Job, Failure]] = []
-        with self._lock:
-            lane.in_flight -= len(jobs)
-            for job in jobs:
-                run.flying.pop(job, None)
-                if batch is not None and batch.admission is not None:
-                    batch.admission.settle(job, None, 1)
-            for job in by_key.values():
-                losses = 0 if batch is None else batch.losses[job] + 1
-                if batch is None or self._closed or run.stop.is_set():
-                    failed.append((job, job.failure("cancelled", run.stop_error, job.requests)))
-                elif losses >= LOSSES:
-                    text = f"{job.describe()}: {losses} worker processes were lost while they asked for it"
-                    failed.append((job, job.failure("failed", RolloutsError(text), losses)))
-                else:
-                    batch.losses[job] = losses
-                    again.append(job)
-            lane.jobs.extendleft(reversed(again))
-        if found:
-            self._keep(found)
-        for job, failure in failed:
-            self._give_up(job, failure)
+    def _changed(self) -> None:
+        self._feed()
+        for lane, batch in list(self._batches.items()):
+            self._retire(lane, batch)
+        self._rest()
+        self._idle.notify_all()
 
     # ── Handing out ──
-
-    def _new_batch(self, lane: Lane[Job], job: Job) -> Batch:
-        call = job.run.call
-        assert isinstance(call, ShardedCall)
-        batch = self._batches[lane] = Batch(next(self._numbers), job.run, call)
-        self._by_number[batch.number] = batch
-        if call.budget is not None:
-            batch.admission = Admission(job)
-        if call.store is not None and call.store.label == "sql" and getattr(self._executor, "spread", False):
-            warnings.warn(
-                "the workers are on several machines, and the cache 'sql' is one SQLite file, which network file "
-                "systems damage: use use_cache='postgresql' (rollouts-shared), or 'json' in a folder that all reach.",
-                RolloutsWarning,
-                stacklevel=2,
-            )
-        return batch
 
     def _retire(self, lane: Lane[Job], batch: Batch) -> None:
         """Forget a run that has nothing left."""
@@ -318,7 +201,7 @@ class ShardPool:
             if batch.admission is not None:
                 batch.admission.close()
             self._tell_all(batch, "forget")
-            for seat in self._all_seats():
+            for seat in self._crews.all():
                 seat.caps.pop(batch.number, None)
                 seat.held.pop(batch.number, None)
                 seat.asks = {known for known in seat.asks if known[0] != batch.number}
@@ -338,36 +221,27 @@ class ShardPool:
         self.dismiss()
 
     def _tell_all(self, batch: Batch, what: str) -> None:
-        for seat in self._all_seats():
+        for seat in self._crews.all():
             if batch.number in seat.caps:
                 seat.tell((what, batch.number))
-
-    def _cap(self, seat: Seat, batch: Batch) -> int:
-        """Samples of a run that a worker may ask for at once; whose turn it is for the odd one differs by run."""
-        seats = self._seats[seat.key]
-        total = min(batch.run.lane.cap, self.size)
-        return share(total, len(seats), (seat.number + batch.number) % len(seats))
-
-    def _room(self, seat: Seat, batch: Batch) -> int:
-        cap = seat.caps.get(batch.number)
-        if cap is None:
-            cap = self._cap(seat, batch)
-        ahead = 0
-        if batch.latency is not None and batch.admission is None and len(self._seats) == 1:
-            ahead = min(cap // 2, round(cap * ROUND_TRIP / batch.latency))
-        return cap + ahead - seat.held.get(batch.number, 0)
 
     def _feed(self) -> None:
         """Hand out what there is room for."""
         handed: dict[tuple[Seat, Batch, Ask], list[Job]] = {}
         turn = deque(batch for batch in self._batches.values() if batch.run.lane.jobs)
-        full = {key: len(self._seats) > 1 and self._crowded() for key in self._seats}
+        alone = len(self._crews) == 1
+        if not alone and sum(len(seat.jobs) for seat in self._crews.all()) >= self.size:
+            return
         while turn:
             batch = turn.popleft()
             lane = batch.run.lane
-            seats = [seat for seat in self._seats.get(batch.call.key, ()) if seat.taken]
-            best = max(seats, key=lambda seat: self._room(seat, batch), default=None)
-            if best is None or full[best.key] or self._room(best, batch) < 1:
+            crew = self._crews.of(batch.call.key)
+            room, best = max(
+                ((batch.room(seat, crew, ahead=alone), seat) for seat in crew if seat.taken),
+                key=lambda found: found[0],
+                default=(0, None),
+            )
+            if best is None or room < 1:
                 continue
             job = lane.jobs.popleft()
             lane.in_flight += 1
@@ -382,9 +256,6 @@ class ShardPool:
             for job in jobs:
                 batch.admission.admit(job, functools.partial(self._admitted, seat, batch, job))
 
-    def _crowded(self) -> bool:
-        return sum(len(seat.jobs) for seat in self._all_seats()) >= self.size
-
     def _admitted(self, seat: Seat, batch: Batch, job: Job, admitted: bool) -> None:
         with self._lock:
             if admitted and seat.taken:
@@ -392,8 +263,8 @@ class ShardPool:
                 return
             batch.run.lane.in_flight -= 1
             seat.give(batch.number)
-            if admitted and batch.admission is not None:  # its worker was lost meanwhile
-                batch.admission.settle(job, None, 0)
+            if admitted:  # its worker was lost meanwhile
+                batch.settle(job, None, 0)
                 batch.run.lane.jobs.appendleft(job)
                 self._feed()
                 return
@@ -403,7 +274,7 @@ class ShardPool:
     def _hand(self, seat: Seat, batch: Batch, ask: Ask, jobs: list[Job]) -> None:
         run, number = batch.run, batch.asks[ask]
         if batch.number not in seat.caps:
-            seat.caps[batch.number] = cap = self._cap(seat, batch)
+            seat.caps[batch.number] = cap = batch.cap(seat, self._crews.of(seat.key))
             seat.tell(("call", batch.number, batch.call.recipe, cap, batch.call.granted))
         if (batch.number, number) not in seat.asks:
             seat.asks.add((batch.number, number))
@@ -437,30 +308,14 @@ class ShardPool:
             elif what == "park":
                 self._park(seat, batch, *rest)
             else:
-                self._permit(seat, batch, what, *rest)
+                self._leave.hear(seat, batch, what, *rest)
         for batch, entries in results.items():
             self._take(seat, batch, entries)
-
-    def _permit(self, seat: Seat, batch: Batch, what: str, number: int, *rest: Any) -> None:
-        limiter = batch.call.limiter
-        with self._lock:
-            _, grants = self._grants.setdefault(id(limiter), (limiter, Grants(limiter)))
-        if what == "want":
-            request = batch.wanted[rest[0]].request
-            grants.want(seat, batch.number, number, request, batch.run.stop, batch.run.fail)
-            return
-        try:
-            if what == "settle":
-                grants.settle(seat, batch.number, number, *rest)
-            else:
-                grants.cancel(seat, batch.number, number)
-        except RolloutsError as error:  # as in the sender: without its limiter nothing may be sent
-            batch.run.fail(error)
 
     def _park(self, seat: Seat, batch: Batch, seconds: float | None) -> None:
         """One worker was told of a limit: it holds for all."""
         with self._lock:
-            for other in self._all_seats():
+            for other in self._crews.all():
                 if other is not seat and batch.number in other.caps:
                     other.tell(("park", batch.number, seconds))
 
@@ -478,25 +333,18 @@ class ShardPool:
                 run.lane.in_flight -= 1
                 seat.give(batch.number)
                 job.requests, job.retries, job.billed, job.waited_for_limit, job.waited_for_retry = counts
-                usage = None
+                batch.settle(job, result if isinstance(result, Response) else None, job.billed)
                 if isinstance(result, Response):
-                    usage = result.usage
                     kept.append((job, result))
-                    if result.latency:
-                        old = batch.latency
-                        batch.latency = result.latency if old is None else old + (result.latency - old) / 32
+                    batch.answered(job, result)
                 else:
                     kind, error, attempts = result
                     failed.append((job, job.failure(kind, error, attempts)))
                     if dead and job.ask.dead is None:
                         self._doom(batch, job.ask, error)
-                if batch.admission is not None:
-                    batch.admission.settle(job, usage, job.billed)
             self._feed()
         if kept:
             self._keep(kept)
-            if kept[0][0].ask.request.wire.conversation.prefill is not None:
-                batch.call.service.prefilled.add(kept[0][0].ask.request.model)
         for job, failure in failed:
             self._give_up(job, failure)
         with self._lock:
@@ -508,7 +356,7 @@ class ShardPool:
         """The service said what no sample of a prompt can get over: spare it the others."""
         ask.dead = error
         known = (batch.number, batch.asks[ask])
-        for seat in self._all_seats():
+        for seat in self._crews.all():
             if known in seat.asks:
                 seat.tell(("dead", *known, pickle.dumps(error)))
 
