@@ -14,24 +14,17 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from requests_cache import backends
 from requests_cache.backends.filesystem import FileDict
 from requests_cache.backends.sqlite import SQLiteDict
 
 from rollouts.caches.folders import check_directory, publish, remove, write_draft
+from rollouts.caches.requests_cache_remote import REMOTE, RemoteStorage, text_of
 from rollouts.caches.sql_database import cause, use_wal
 from rollouts.exceptions import CacheError, ConfigError
 
 _NAME = "requests-cache"
 _VALUE = "CAST(value AS BLOB)"  # a damaged text need not be UTF-8
 _PATIENCE = 60.0  # seconds to wait for another process's transaction
-_REMOTE = {  # requests-cache's class, and the driver that it needs
-    "redis": ("RedisDict", "redis"),
-    "mongodb": ("MongoDict", "pymongo"),
-    "gridfs": ("GridFSDict", "pymongo"),
-    "dynamodb": ("DynamoDbDict", "boto3"),
-}
-_SPACES = ("namespace", "db_name", "table_name")
 
 # Connections of the parent process after a fork. SQLite forbids to use or close them in the child.
 _LEFT_TO_PARENT: list[Any] = []
@@ -49,8 +42,8 @@ def make(cache_dir: str, options: dict[str, Any]) -> SqliteStorage | FileStorage
         if options:
             raise ConfigError(f"cache_options: backend {name!r} takes no further options, got {', '.join(options)}.")
         return SqliteStorage(root) if name == "sqlite" else FileStorage(root)
-    if name not in _REMOTE:
-        known = ", ".join(map(repr, ("sqlite", "filesystem", *_REMOTE)))
+    if name not in REMOTE:
+        known = ", ".join(map(repr, ("sqlite", "filesystem", *REMOTE)))
         raise ConfigError(f"cache_options: no backend {name!r}. There are {known}.")
     return RemoteStorage(name, options)
 
@@ -137,14 +130,14 @@ class SqliteStorage:
         """Keep texts in one transaction; the names that were taken."""
         insert = "INSERT OR IGNORE INTO samples (key, value) VALUES (?, ?)"
         with self._storage(write=True) as storage, storage.connection(commit=True) as connection:
-            return [name for name, text in texts if not connection.execute(insert, (name, _text(text))).rowcount]
+            return [name for name, text in texts if not connection.execute(insert, (name, text_of(text))).rowcount]
 
     def replace(self, name: str, old: bytes, aside: str) -> None:
         """Move a text aside, if it is still the one that was seen."""
         with self._storage(write=True) as storage, storage.connection(commit=True) as connection:
             row = connection.execute(f"SELECT {_VALUE} FROM samples WHERE key = ?", (name,)).fetchone()
             if row is not None and row[0] == old:
-                connection.execute("INSERT OR REPLACE INTO samples (key, value) VALUES (?, ?)", (aside, _text(old)))
+                connection.execute("INSERT OR REPLACE INTO samples (key, value) VALUES (?, ?)", (aside, text_of(old)))
                 connection.execute("DELETE FROM samples WHERE key = ?", (name,))
 
     def remove(self, names: Sequence[str]) -> int:
@@ -285,103 +278,3 @@ class FileStorage:
             yield
         except OSError as error:
             raise CacheError(f"{self._folder} cannot be {doing}: {error.strerror or error}.") from error
-
-
-class RemoteStorage:
-    """Redis, MongoDB, GridFS or DynamoDB. One call a text; of two writers at the same moment the last one wins."""
-
-    def __init__(self, name: str, options: dict[str, Any]) -> None:
-        self._name = name
-        self._options = options
-        named = {key: options[key] for key in ("host", "port", "db", "region_name", *_SPACES) if key in options}
-        self.location = f"{name} {named or id(options.get('connection'))}"
-        self._lock = threading.Lock()
-        self._open: Any = None
-        self._connect()
-
-    def _connect(self) -> Any:
-        class_name, package = _REMOTE[self._name]
-        options = dict(self._options)
-        space = next((options.pop(key) for key in _SPACES if key in options), "rollouts")
-        try:
-            return getattr(backends, class_name)(space, serializer=None, **options)
-        except ImportError as error:
-            raise ConfigError(
-                f"cache_options backend={self._name!r} needs the package {package}: pip install {package}"
-            ) from error
-
-    def read(self, names: Sequence[str]) -> dict[str, bytes]:
-        """The texts that there are, one call each."""
-        found = {}
-        with self._errors("read") as storage:
-            for name in names:
-                with contextlib.suppress(KeyError):
-                    found[name] = _bytes(storage[name])
-        return found
-
-    def names(self) -> list[str]:
-        """All names, in order."""
-        with self._errors("read") as storage:
-            return sorted(map(str, storage.keys()))
-
-    def add(self, texts: Sequence[tuple[str, bytes]]) -> list[str]:
-        """Keep texts; the names that were taken."""
-        taken = []
-        with self._errors("written") as storage:
-            for name, text in texts:
-                if name in storage:
-                    taken.append(name)
-                else:
-                    storage[name] = _text(text)
-        return taken
-
-    def replace(self, name: str, old: bytes, aside: str) -> None:
-        """Move a text aside, if it is still the one that was seen."""
-        with self._errors("written") as storage, contextlib.suppress(KeyError):
-            if _bytes(storage[name]) == old:
-                storage[aside] = _text(old)
-                del storage[name]
-
-    def remove(self, names: Sequence[str]) -> int:
-        """Delete texts; how many there were."""
-        n = 0
-        with self._errors("written") as storage:
-            for name in names:
-                with contextlib.suppress(KeyError):
-                    del storage[name]
-                    n += 1
-        return n
-
-    def close(self) -> None:
-        """Close the connection."""
-        with self._lock:
-            if self._open is not None:
-                self._open.close()
-                self._open = None
-
-    @contextlib.contextmanager
-    def _errors(self, doing: str) -> Iterator[Any]:
-        try:
-            with self._lock:
-                self._open = self._open or self._connect()
-                storage = self._open
-            yield storage
-        except (ConfigError, CacheError):
-            raise
-        except Exception as error:  # each driver has a tree of its own
-            raise CacheError(f"The {self._name} cache cannot be {doing}: {type(error).__name__}: {error}") from error
-
-
-def _text(data: bytes) -> str | bytes:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data
-
-
-def _bytes(value: Any) -> bytes:
-    return (
-        bytes(value)
-        if isinstance(value, (bytes, bytearray, memoryview))
-        else str(value).encode("utf-8", "surrogatepass")
-    )
