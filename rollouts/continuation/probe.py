@@ -131,12 +131,10 @@ def _probe(ask: Asked, way: str, trials: int, provider: str | None, rng: random.
             break
     verdicts = [trial.verdict for trial in done]
     right = verdicts.count("yes")
-    verdict: Verdict
+    # One row of right digits is proof. A weak model errs now and then, which proves nothing to the contrary.
+    verdict: Verdict = "unknown" if 2 * right <= len(verdicts) else "yes"
     if "no" in verdicts:
         verdict = "no"
-    else:
-        # One row of right digits is proof. A weak model errs now and then, which proves nothing to the contrary.
-        verdict = "yes" if 2 * right > len(verdicts) else "unknown"
     reason = next((trial.reason for trial in done if trial.verdict == verdict), "")
     return ProbeResult(way, verdict, f"{right} of {len(done)} continued: {reason}", tuple(done), provider)
 
