@@ -264,5 +264,8 @@ class Adapter(HTTPAdapter):
 
     def close(self) -> None:
         """Close the idle connections."""
+        # urllib3 leaves that to the garbage collector, which comes late where an exception still knows the pool.
+        for pool in list(self._pools.values()):
+            pool.close()
         self._pools.clear()
         super().close()
