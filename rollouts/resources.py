@@ -31,7 +31,7 @@ from rollouts.prices import PriceList, fetch, remembered
 from rollouts.prompts import opens_thought
 from rollouts.results import Response
 from rollouts.retry import RetryPolicy
-from rollouts.settings import Secret, Settings, api_key, public_url
+from rollouts.settings import Secret, Settings, api_key, http_url, public_url
 from rollouts.transport import Auth
 from rollouts.typing import (
     AdapterOptions,
@@ -104,7 +104,8 @@ class Resources:
 
     def _base_url(self, settings: Settings, spec: AdapterSpec) -> str:
         variable = spec.name.upper().replace("-", "_") + "_BASE_URL"
-        url = settings.base_url or os.environ.get(variable, "").strip() or spec.base_url
+        named = os.environ.get(variable, "").strip()
+        url = settings.base_url or (http_url(variable, named) if named else spec.base_url)
         if not url and spec.needs_base_url:
             raise ConfigError(
                 f"the adapter {spec.name!r} needs a base URL: give base_url='http://…/v1' to the call or the client, "

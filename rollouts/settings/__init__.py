@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from rollouts.exceptions import ConfigError, UnknownSetting
-from rollouts.settings.checks import public_url
+from rollouts.settings.checks import http_url, public_url
 from rollouts.settings.hiding import hide, hiding_keys
 from rollouts.settings.secret import Secret, api_key
 from rollouts.settings.table import SAID_OTHERWISE, SAMPLING_NAMES, SETTINGS, Setting
@@ -32,6 +32,7 @@ __all__ = [
     "Settings",
     "api_key",
     "hiding_keys",
+    "http_url",
     "make_settings",
     "public_url",
 ]

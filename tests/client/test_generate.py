@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from rollouts import Response
+from rollouts import Response, RolloutsClient
 from rollouts.exceptions import ConfigError, RolloutsWarning, SamplingError, ServerError, UnknownSetting
 from rollouts.testing.server import Reply, chat_reply
 
@@ -48,6 +48,16 @@ def test_the_same_call_again_sends_nothing_and_gives_the_same(server, make_clien
     assert list(again) == list(first)
     assert all(r.cached for r in again)
     assert not any(r.cached for r in first)
+
+
+@pytest.mark.parametrize("url", ["http://user:hidden@127.0.0.1:1/v1", "http://127.0.0.1:1/v1?key=hidden", "hidden"])
+def test_a_base_url_in_the_environment_is_held_to_the_same_rules(monkeypatch, tmp_path, url):
+    monkeypatch.setenv("OPENROUTER_BASE_URL", url)
+    with RolloutsClient("test/model", adapter="openrouter", api_key="k", cache_dir=tmp_path) as client:
+        with pytest.raises(ConfigError, match="OPENROUTER_BASE_URL") as caught:
+            client.generate("Hello")
+        assert "hidden@" not in str(caught.value)
+        assert "=hidden" not in str(caught.value)
 
 
 def test_without_a_cache_every_call_sends(server, make_client, tmp_path):
