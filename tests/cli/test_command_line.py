@@ -81,6 +81,7 @@ def test_plugins_as_json(site):
 
 
 def test_check_fails_for_a_broken_plugin_and_shows_why(site):
+    (site / "hello_command.py").write_text("")
     assert shell(site, "plugins", "--check").returncode == 0
     (site / "hello_command.py").write_text("import not_there_at_all")
     plain, checked = shell(site, "plugins"), shell(site, "plugins", "--check")

@@ -47,7 +47,24 @@ PROTOCOLS = {
 
 def documented(module: ModuleType) -> dict[str, str]:
     """The public names of a module, each with the first line of what is said of it."""
-    source = ast.parse(inspect.getsource(module))
+    own = said_in(Path(inspect.getfile(module)))
+    said = dict(own)
+    for path in sorted(Path(inspect.getfile(module)).parent.glob("*.py")) if hasattr(module, "__path__") else ():
+        said = said_in(path) | said
+    names = getattr(module, "__all__", None) or [name for name in own if not name.startswith("_") and name != "T"]
+    lines = {}
+    for name in names:
+        text = said.get(name) or ""
+        value = getattr(module, name)
+        if not text and (inspect.isclass(value) or inspect.isroutine(value)):
+            text = inspect.getdoc(value) or ""
+        lines[name] = " ".join(text.split("\n\n")[0].split())
+    return lines
+
+
+def said_in(path: Path) -> dict[str, str]:
+    """The names that a file defines, with their documentation."""
+    source = ast.parse(path.read_text(encoding="utf-8"))
     said: dict[str, str] = {}
     for node, after in zip(source.body, [*source.body[1:], None], strict=True):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -57,15 +74,7 @@ def documented(module: ModuleType) -> dict[str, str]:
             if isinstance(target, ast.Name):
                 text = after.value if isinstance(after, ast.Expr) else None
                 said[target.id] = str(text.value) if isinstance(text, ast.Constant) else ""
-    names = getattr(module, "__all__", None) or [name for name in said if not name.startswith("_") and name != "T"]
-    lines = {}
-    for name in names:
-        text = said.get(name) or ""
-        value = getattr(module, name)
-        if not text and (inspect.isclass(value) or inspect.isroutine(value)):
-            text = inspect.getdoc(value) or ""
-        lines[name] = " ".join(text.split("\n\n")[0].split())
-    return lines
+    return said
 
 
 def public_api() -> str:
