@@ -5,7 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import gc
 import json
+import os
 import pickle
+import socket
 import subprocess
 import sys
 import threading
@@ -311,7 +313,7 @@ def test_nothing_is_sent_once_the_run_is_stopped(transport):
         assert server.requests == []
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_uses_connections_of_its_own():
     code = """
 import os, sys, warnings
@@ -332,3 +334,38 @@ transport.close()
     with LoopbackServer() as server:
         subprocess.run([sys.executable, "-c", code, chat(server)], check=True, timeout=60)
         assert server.connections == 2
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2, reason="a pin needs two CPUs and Linux"
+)
+def test_what_a_pinned_worker_starts_is_not_pinned(transport, monkeypatch):
+    allowed = os.sched_getaffinity(0)
+    seen = []
+    real = socket.getaddrinfo
+
+    def look_up(host, *args, **options):
+        if not options.get("flags"):  # with flags: is it a number? Asked by the worker itself.
+            seen.append(os.sched_getaffinity(0))
+        return real("127.0.0.1" if host == "service.invalid" else host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+    def work(url):
+        os.sched_setaffinity(0, {max(allowed)})
+        transport.post(transport.prepare(url, {}, None), body(), timeout=10)
+
+    with LoopbackServer() as server:
+        server.hold()
+        worker = threading.Thread(target=work, args=(chat(server).replace("127.0.0.1", "service.invalid"),))
+        worker.start()
+        server.wait_for(1)
+        watchdog = next(t for t in threading.enumerate() if t.name == "rollouts-watchdog")
+        for _ in range(1000):  # it frees itself as soon as it runs
+            if os.sched_getaffinity(watchdog.native_id) == allowed:
+                break
+            threading.Event().wait(0.01)
+        assert os.sched_getaffinity(watchdog.native_id) == allowed
+        server.release()
+        worker.join()
+    assert seen == [allowed]
