@@ -345,9 +345,10 @@ def test_what_a_pinned_worker_starts_is_not_pinned(transport, monkeypatch):
     real = socket.getaddrinfo
 
     def look_up(host, *args, **options):
-        if not options.get("flags"):  # with flags: is it a number? Asked by the worker itself.
-            seen.append(os.sched_getaffinity(0))
-        return real("127.0.0.1" if host == "service.invalid" else host, *args, **options)
+        if host != "service.invalid" or options.get("flags"):  # with flags: is it a number? Asked by the worker itself.
+            return real(host, *args, **options)
+        seen.append(os.sched_getaffinity(0))
+        return real("127.0.0.1", *args, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
