@@ -30,7 +30,9 @@ class Rollouts(Peer):
         if args.job == "stream":
             more.update(adapter="instant", plugins=[InstantPlugin()])
         else:
-            more.update(adapter="openrouter", base_url=args.base_url, api_key=KEY)
+            more.update(adapter="openrouter", base_url=args.base_url)
+            if args.mode != "dask":  # whose workers have it from the environment
+                more["api_key"] = KEY
         self.rc = self.client_class(
             MODEL,
             **PARAMETERS,

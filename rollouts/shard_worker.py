@@ -22,7 +22,7 @@ from rollouts.engine.outbox import Outbox
 from rollouts.engine.recipes import KEY, opened
 from rollouts.engine.scopes import park_of, scope_for
 from rollouts.engine.stopping import StopSignal
-from rollouts.engine.workers import Lane, WorkerPool
+from rollouts.engine.workers import Lane, WorkerPool, one_cpu
 from rollouts.exceptions import ConfigError, PluginError, RolloutsError
 from rollouts.plugins import plugin_manager
 from rollouts.resources import Resources
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from rollouts.typing import Channel
 
 _PROTOCOL = 5
+
+_PAUSE = 0.002
+"""Seconds between two messages to the coordinator: a tenth of what samples wait with a worker for."""
 
 
 def serve(channel: Channel) -> None:
@@ -68,11 +71,12 @@ class ShardWorker:
 
     def __init__(self, channel: Channel, key: str | None) -> None:
         """Answer over `channel`; use `key` where one was given with the process's environment."""
-        self.outbox = Outbox(channel.send, "rollouts-to-coordinator")
+        self.outbox = Outbox(channel.send, "rollouts-to-coordinator", pause=_PAUSE)
         self._key = key
         self._resources: dict[bytes, Resources] = {}
         self._pool: WorkerPool[Job] = WorkerPool(self._threads, 1, work)
         self._runs: dict[int, ShardRun] = {}
+        self._place = 0
 
     def _threads(self) -> ThreadPoolExecutor:
         # Its own bound is the pool's, which may grow when another worker is lost.
@@ -81,7 +85,7 @@ class ShardWorker:
     def obey(self, what: str, number: int, *rest: Any) -> None:
         """Do what a message says."""
         if what == "size":
-            self._pool.size = number
+            self._pool.size, self._place = number, rest[0]
         elif what == "call":
             self._runs[number] = ShardRun(self, number, *rest)
         elif (run := self._runs.get(number)) is not None:
@@ -108,6 +112,8 @@ class ShardWorker:
         resolved = resources.resolve(settings)
         key, _ = resources.key(settings, resolved.spec)
         call = resources.call(resolved, self._pool.size)
+        if settings.worker_affinity == "one-cpu":
+            self._pool.pin = one_cpu(self._place)
         return call, park_of(scope_for(resolved.base_url or "in-process", None if key is None else key.reveal()))
 
     def _resources_for(self, plugins: tuple[Any, ...]) -> Resources:

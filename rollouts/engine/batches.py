@@ -19,20 +19,21 @@ if TYPE_CHECKING:
     from rollouts.engine.run import Run
 
 ROUND_TRIP = 0.02
-"""Seconds that a worker must be able to go on without hearing from here: as many samples wait with it."""
+"""Seconds that a worker must be able to go on without hearing from here (as many samples wait with it), by default."""
 
 
 class Batch:
     """One run. Guarded by the pool's lock."""
 
-    def __init__(self, number: int, run: Run, size: int) -> None:
-        """The run with its number, in a pool of `size`."""
+    def __init__(self, number: int, run: Run, size: int, round_trip: float = ROUND_TRIP) -> None:
+        """The run with its number, in a pool of `size` whose workers answer within `round_trip` seconds."""
         call = run.call
         assert isinstance(call, ShardedCall)
         self.number = number
         self.run = run
         self.call: ShardedCall = call
         self.size = size
+        self.round_trip = round_trip
         self.asks: dict[Ask, int] = {}
         self.wanted: dict[int, Ask] = {}
         self.prompts: dict[int, bytes] = {}
@@ -84,7 +85,7 @@ class Batch:
             cap = self.cap(seat, crew)
         more = 0
         if ahead and self.latency is not None and self.admission is None:
-            more = min(cap // 2, round(cap * ROUND_TRIP / self.latency))
+            more = min(cap, round(cap * self.round_trip / self.latency))
         return cap + more - seat.held.get(self.number, 0)
 
     def settle(self, job: Job, response: Response | None, lost: int) -> None:

@@ -100,7 +100,7 @@ class Crews:
             crew = self.of(seat.key)
             seat.leaving = seat not in crew
             if not seat.leaving:
-                seat.tell(("size", share(self._size, len(crew), seat.number)))
+                seat.tell(("size", share(self._size, len(crew), seat.number), seat.number))
                 self._changed()
         if seat.leaving:  # nobody wants it any more
             seat.hang_up()
@@ -132,5 +132,5 @@ class Crews:
         crew.remove(seat)
         for number, other in enumerate(crew):
             other.number = number
-            other.tell(("size", share(self._size, len(crew), number)))
+            other.tell(("size", share(self._size, len(crew), number), number))
         self._struck(seat.key, why)

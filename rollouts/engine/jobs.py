@@ -137,8 +137,9 @@ class Ask:
         with self._lock:
             if not self.body:
                 wire, call = self.request.wire, self.call
+                prepared = None
                 if call.service.send is None:
-                    self.prepared = call.transport.prepare(
+                    prepared = call.transport.prepare(
                         call.service.url(self.request), {**wire.headers, **call.headers}, call.auth
                     )
                 text = json.dumps(merged(wire.body, self.pin), separators=(",", ":"), allow_nan=False)
@@ -148,6 +149,7 @@ class Ask:
                     self.body = text[:-1].encode()
                 else:
                     self.tail, self.body = b"", text.encode()
+                self.prepared = prepared  # last: other workers take it as the sign that all is there
             return self.prepared
 
     def stay(self, pin: Mapping[str, Any] | None) -> bool:

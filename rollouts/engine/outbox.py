@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,13 @@ from typing import Any
 class Outbox:
     """Takes items from any thread; a thread of its own sends them as lists."""
 
-    def __init__(self, send: Callable[[list[Any]], None], name: str) -> None:
-        """Send with `send`, which may raise OSError once the other side is lost."""
+    def __init__(self, send: Callable[[list[Any]], None], name: str, *, pause: float = 0.0) -> None:
+        """Send with `send`, which may raise OSError once the other side is lost.
+
+        Between two messages are at least `pause` seconds, so that more gathers: each one wakes a thread over there.
+        """
         self._send = send
+        self._pause = pause
         self._items: deque[Any] = deque()
         self._filled = threading.Event()
         self._closed = False
@@ -49,3 +54,5 @@ class Outbox:
                 return  # whoever reads from this channel notices the loss
             if ending:
                 return
+            if self._pause:
+                time.sleep(self._pause)

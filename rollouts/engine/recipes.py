@@ -17,7 +17,7 @@ from rollouts.settings import Settings
 
 _STAY = frozenset(
     {"api_key", "executor", "executor_options", "max_cost", "max_total_tokens", "offline", "on_error", "progress",
-     "progress_bar", "seed", "system", "template", "transforms", "verbose", "worker_affinity"}
+     "progress_bar", "seed", "system", "template", "transforms", "verbose"}
 )  # fmt: skip
 """Settings that act in the coordinating process."""
 

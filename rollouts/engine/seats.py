@@ -11,7 +11,7 @@ Knows nothing of runs; `ShardPool` decides what goes where. Messages are tuples,
     park    run, seconds                              cancel  run, permit
     dead    run, ask, pickled error                   park    run, seconds
     stop, cut, forget   run                           problem run, text
-    size    loops
+    size    loops, place
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rollouts.engine.batches import Batch, Orphans, in_runs
+from rollouts.engine.batches import ROUND_TRIP, Batch, Orphans, in_runs
 from rollouts.engine.crews import LOSSES, Crews
 from rollouts.engine.grants import Leave
 from rollouts.engine.seats import Seat
@@ -102,7 +102,9 @@ class ShardPool:
                 raise RolloutsError("the client was closed while this run was under way")
             batch = self._batches.get(lane)
             if batch is None:
-                batch = self._batches[lane] = Batch(next(self._numbers), jobs[0].run, self.size)
+                batch = self._batches[lane] = Batch(
+                    next(self._numbers), jobs[0].run, self.size, getattr(self._executor, "round_trip", ROUND_TRIP)
+                )
                 self._by_number[batch.number] = batch
                 batch.warn_of_sql(spread=getattr(self._executor, "spread", False))
             for job in jobs:

@@ -198,8 +198,12 @@ def _unpinned() -> Iterator[None]:
 _thread = threading.local()
 
 
-def one_cpu() -> int | None:
-    """The CPU that `worker_affinity="one-cpu"` keeps to: the last that this process may use; None off Linux."""
+def one_cpu(place: int = 0) -> int | None:
+    """The CPU that `worker_affinity="one-cpu"` keeps to: the last that this process may use; None off Linux.
+
+    Worker process `place` counts from there, so that each has a CPU of its own.
+    """
     if not hasattr(os, "sched_getaffinity"):
         return None
-    return max(os.sched_getaffinity(os.getpid()))
+    cpus = sorted(os.sched_getaffinity(os.getpid()), reverse=True)
+    return cpus[place % len(cpus)]

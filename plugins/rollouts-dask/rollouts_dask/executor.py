@@ -31,6 +31,7 @@ class DaskExecutor(Executor):
 
     carries_key = False
     patience = None
+    round_trip = 0.1
 
     def __init__(self, options: ExecutorOptions) -> None:
         """Connect to nothing.
@@ -89,7 +90,7 @@ class DaskExecutor(Executor):
             dashboard_address="127.0.0.1:0",
             silence_logs=40,
         )
-        client = Client(cluster, set_as_default=False)
+        client = Client(cluster, set_as_default=False, direct_to_workers=True)
         client._rollouts_cluster = cluster
         return client
 
