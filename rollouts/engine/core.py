@@ -160,6 +160,7 @@ class Engine:
             if isinstance(pool, ShardPool):
                 pool.cut()
             pool.close(timeout=5.0)
+        self._dispatcher.wait(5.0)
         for transport in transports:
             transport.close()
 

@@ -57,6 +57,12 @@ class Dispatcher:
             run.stop.set()
             run.wake()
 
+    def wait(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds until every run has ended; at once on the dispatcher's own thread."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
     def _loop(self) -> None:
         begun: set[Run] = set()
         while True:

@@ -3,6 +3,7 @@
 import json
 import pickle
 import sqlite3
+import subprocess
 import sys
 
 import pytest
@@ -71,10 +72,17 @@ def test_what_would_break_a_promise_is_refused(tmp_path, options, match):
 
 @pytest.mark.parametrize(("backend", "package"), [("redis", "redis"), ("mongodb", "pymongo"), ("dynamodb", "boto3")])
 def test_a_missing_driver_is_named(tmp_path, backend, package):
-    if package in sys.modules:
-        pytest.fail(f"{package} is installed here: this test needs an environment without it")
-    with pytest.raises(ConfigError, match=f"pip install {package}"):
-        requests_cache.make(CacheOptions(tmp_path, {"backend": backend}))
+    # In a process of its own, in which the driver is not there, whatever this environment has.
+    code = f"""
+import sys; sys.modules[{package!r}] = None
+from pathlib import Path
+from rollouts.caches import requests_cache
+from rollouts.typing import CacheOptions
+requests_cache.make(CacheOptions(Path({str(tmp_path)!r}), {{"backend": {backend!r}}}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "ConfigError" in done.stderr
+    assert f"pip install {package}" in done.stderr
 
 
 def test_a_stored_text_is_json_and_holds_its_whole_request(cache):
