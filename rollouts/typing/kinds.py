@@ -186,7 +186,8 @@ class ShardExecutor(Protocol):
     patience: float | None
     """Seconds after which idle workers are dismissed; None keeps them until the client closes.
 
-    Optional: `spread`, True where workers are on several machines.
+    Optional: `spread`, True where workers are on several machines; `round_trip`, seconds within which a worker that
+    has told something hears from us (0.02 unless said), for which it is given samples in advance.
     """
 
     def hire(self, entry: str, environment: Mapping[str, str]) -> Channel:

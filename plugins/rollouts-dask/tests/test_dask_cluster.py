@@ -22,12 +22,11 @@ KEY = "sk-or-v1-read-on-the-worker"
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    # The key is in the workers' environment and nowhere else.
-    os.environ["OPENROUTER_API_KEY"] = KEY
-    try:
-        cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0")
-    finally:
-        del os.environ["OPENROUTER_API_KEY"]
+    # The key is in the workers' environment, that of replaced ones too, and nowhere else.
+    environment = {"OPENROUTER_API_KEY": KEY}
+    cluster = LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", env=environment
+    )
     with cluster:
         yield cluster
 
