@@ -23,7 +23,7 @@ from rollouts.engine.scouting import Scouting
 from rollouts.engine.stopping import StopSignal
 from rollouts.engine.workers import Lane
 from rollouts.events import RetryEvent
-from rollouts.exceptions import BudgetExceeded, ConfigError, OfflineMiss, RolloutsError, RolloutsWarning
+from rollouts.exceptions import BudgetExceeded, CacheError, ConfigError, OfflineMiss, RolloutsError, RolloutsWarning
 from rollouts.identity import SampleKey
 from rollouts.results import Failure, Response, place
 
@@ -260,7 +260,7 @@ class Run:
         self._reporter.looked_up()
         if not missing:
             return
-        refusal = self._refusal(missing[0])
+        refusal = self.refusal(missing[0])
         if refusal is not None:
             self._outstanding += len(missing)
             for job in missing:
@@ -289,7 +289,7 @@ class Run:
             self._take(job, response)
         return list(wanted.values())
 
-    def _refusal(self, job: Job) -> RolloutsError | None:
+    def refusal(self, job: Job) -> RolloutsError | None:
         """Why this sample must not be sent at all."""
         if self.call.offline:
             where = self.call.store.label if self.call.store else "none"
@@ -368,11 +368,35 @@ def settle(kept: list[tuple[Job, Response]]) -> None:
 
 
 def hand_on(job: Job) -> None:
-    """Give a job that was parked to its own run's workers."""
+    """Let a job that was parked go on by itself: it is in its own cache after all, or its run's workers get it."""
+    heir: Job | None = job
+    while heir is not None:  # not by recursion: a thousand equal prompts may stand in one queue
+        heir = _resume(heir)
+
+
+def _resume(job: Job) -> Job | None:
+    """Do it for one job; returns the parked job that owns the claim now, where this one gave it up."""
+    run, store = job.run, job.run.call.store
+    refusal: RolloutsError | None = None
     try:
-        job.run.pool.submit(job.run.lane, [job])
+        # It was parked before it was looked up, and the cache of whoever held the claim need not be its own.
+        for key, response in store.load_many([job.key]) if store is not None else ():
+            if key == job.key:
+                job.ask.stay(response.pin)
+                settle([(job, response)])
+                run.post([(job, response)])
+                return None
+        if job.given is None:
+            refusal = run.refusal(job)
+        if refusal is None:
+            run.pool.submit(run.lane, [job])
+            return None
+        run.fail(refusal)
+    except CacheError as error:
+        refusal = error
+        run.fail(error)
     except (RolloutsError, RuntimeError) as error:  # the client is closed, or the interpreter is ending
-        heir = CLAIMS.give_up(job)
-        job.run.post([(job, job.failure("not_sent", RolloutsError(str(error))))])
-        if heir is not None:
-            hand_on(heir)
+        refusal = RolloutsError(str(error))
+    heir = CLAIMS.give_up(job)
+    run.post([(job, job.failure("not_sent", refusal))])
+    return heir

@@ -1,0 +1,107 @@
+"""Two clients of one process want the same sample at once, and the second has a cache or rules of its own."""
+
+import threading
+
+import pytest
+
+from rollouts.engine.claims import CLAIMS
+from rollouts.exceptions import BadRequest, ConfigError, OfflineMiss, SamplingError
+from rollouts.testing.server import Reply, chat_reply
+
+NO = Reply(status=400, json={"error": {"message": "no"}})
+
+
+@pytest.fixture
+def parked(server):
+    """Run a call of `first`, then one of `second` for the same sample; the answer comes when both wait."""
+
+    def run(first, second, reply):
+        asked, go = threading.Event(), threading.Event()
+
+        def answer(request):
+            if not asked.is_set():
+                asked.set()
+                assert go.wait(10)
+                return reply
+            return None
+
+        server.reset()
+        server.reply = answer
+        got = {}
+
+        def call(name, client):
+            try:
+                got[name] = client.generate("Hello")[0]
+            except Exception as error:
+                got[name] = error
+
+        threads = [threading.Thread(target=call, args=("first", first))]
+        threads[0].start()
+        assert asked.wait(10)
+        threads.append(threading.Thread(target=call, args=("second", second)))
+        threads[1].start()
+        waiting = threading.Event()
+        while not any(len(queue) > 1 for queue in list(CLAIMS._queues.values())):
+            waiting.wait(0.005)
+        go.set()
+        for thread in threads:
+            thread.join(10)
+        return got["first"], got["second"]
+
+    return run
+
+
+def saying(text):
+    return Reply(json=chat_reply(content=text, reasoning=None, seed=None))
+
+
+@pytest.mark.parametrize("cache", ["json", "sql"])
+def test_what_its_own_cache_has_is_its_answer_whatever_another_client_gets(
+    server, make_client, parked, tmp_path, cache
+):
+    server.reply = lambda request: saying("mine")
+    own = make_client(cache_dir=tmp_path / "own", use_cache=cache)
+    own.generate("Hello")
+
+    first, second = parked(make_client(use_cache=cache), own, saying("another"))
+
+    assert (first.content, second.content) == ("another", "mine")
+    assert second.cached
+    assert own.generate("Hello")[0].content == "mine"
+    assert len(server.requests) == 1
+
+
+def test_what_its_own_cache_has_is_not_paid_again_when_another_client_fails(server, make_client, parked, tmp_path):
+    server.reply = lambda request: saying("mine")
+    own = make_client(cache_dir=tmp_path / "own")
+    own.generate("Hello")
+
+    first, second = parked(make_client(), own, NO)
+
+    assert isinstance(first, SamplingError | BadRequest)
+    assert second.content == "mine"
+    assert len(server.requests) == 1
+
+
+def test_a_client_that_is_offline_sends_nothing_when_another_client_fails(server, make_client, parked):
+    _, second = parked(make_client(), make_client(offline=True), NO)
+
+    assert isinstance(second, OfflineMiss)
+    assert len(server.requests) == 1
+
+
+def test_a_client_without_a_key_sends_nothing_when_another_client_fails(server, make_client, parked, monkeypatch):
+    monkeypatch.delenv("OPENROUTER_API_KEY", raising=False)
+    _, second = parked(make_client(), make_client(api_key=None), NO)
+
+    assert isinstance(second, ConfigError)
+    assert len(server.requests) == 1
+
+
+def test_offline_sends_nothing_for_many_equal_prompts(server, make_client):
+    client = make_client(offline=True)
+    with pytest.raises(OfflineMiss):
+        client.generate_many(["Hello"] * 2000)
+
+    assert server.connections == 0
+    assert not CLAIMS._queues
