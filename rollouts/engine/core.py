@@ -16,9 +16,10 @@ from typing import Any
 
 from rollouts.engine.claims import CLAIMS
 from rollouts.engine.dispatcher import Dispatcher
+from rollouts.engine.handover import hand_on, settle
 from rollouts.engine.jobs import Ask, Call, Job
 from rollouts.engine.reporting import Reporter
-from rollouts.engine.run import Result, Run, hand_on, settle
+from rollouts.engine.run import Result, Run
 from rollouts.engine.sender import obtain
 from rollouts.engine.shards import ShardPool
 from rollouts.engine.stopping import stop_at_exit

@@ -39,6 +39,8 @@ class Service:
         self.send: Callable[..., Any] | None = getattr(adapter, "send", None)
         self.classify: Callable[..., Any] | None = getattr(adapter, "classify", None)
         self._url: Callable[[Any], str] | None = getattr(adapter, "url", None)
+        self.direct = bool(getattr(adapter, "direct", False))
+        """True where the server is this process's own, so that no proxy stands before it."""
         self._lock = threading.Lock()
         self._opened = False
         self.answered = False
@@ -140,7 +142,10 @@ class Ask:
                 prepared = None
                 if call.service.send is None:
                     prepared = call.transport.prepare(
-                        call.service.url(self.request), {**wire.headers, **call.headers}, call.auth
+                        call.service.url(self.request),
+                        {**wire.headers, **call.headers},
+                        call.auth,
+                        direct=call.service.direct,
                     )
                 text = json.dumps(merged(wire.body, self.pin), separators=(",", ":"), allow_nan=False)
                 # The number goes in as the last member, so that the body is rendered once per prompt.

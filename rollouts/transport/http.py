@@ -35,9 +35,12 @@ _POST_HEADERS = {"Content-Type": "application/json"}
 class Prepared:
     """A request without its body: made once per prompt, sent any number of times. Never shows the key."""
 
-    __slots__ = ("_auth", "_headers", "_ready", "method", "url")
+    __slots__ = ("_auth", "_headers", "_ready", "direct", "method", "url")
 
-    def __init__(self, method: str, url: str, headers: dict[str, str], auth: Auth | None = None) -> None:
+    def __init__(
+        self, method: str, url: str, headers: dict[str, str], auth: Auth | None = None, *, direct: bool = False
+    ) -> None:
+        self.direct = direct
         self.method = method
         self.url = url
         self._headers = headers
@@ -111,7 +114,9 @@ class HttpTransport:
         self._closed = False
         _live.add(self)
 
-    def prepare(self, url: str, headers: Mapping[str, str], auth: Auth | None, *, method: str = "POST") -> Prepared:
+    def prepare(
+        self, url: str, headers: Mapping[str, str], auth: Auth | None, *, method: str = "POST", direct: bool = False
+    ) -> Prepared:
         """Everything of a request that does not change with the sample. Loads nothing and sends nothing.
 
         Args:
@@ -119,6 +124,7 @@ class HttpTransport:
             headers: Over our defaults, whatever the case of their names; `auth` is put over them.
             auth: The key, or None.
             method: HTTP method.
+            direct: Through no proxy, whatever the environment says: the server is one of this process's own.
 
         Raises:
             ConfigError: The URL or a header cannot be sent, or a CA bundle that the environment names is missing.
@@ -135,7 +141,7 @@ class HttpTransport:
             _put(merged, name, value)
         if auth is not None:
             _put(merged, auth.header, auth.value)
-        return Prepared(method, target, merged, auth)
+        return Prepared(method, target, merged, auth, direct=direct)
 
     def post(self, prepared: Prepared, body: bytes, *, timeout: float, stop: Stop | None = None) -> WireReply:
         """Send `body` and wait for the whole answer, whatever its status. Redirects are not followed.
@@ -254,7 +260,7 @@ class HttpTransport:
                 # A transport that is forgotten, not closed, leaves no open socket either.
                 self._finalizer = weakref.finalize(self, self._adapter.close)
             adapter = self._adapter
-        proxies = dict(self._environment.proxies)
+        proxies = {} if prepared.direct else dict(self._environment.proxies)
         if proxies and should_bypass_proxies(prepared.url, no_proxy=self._environment.no_proxy or ""):
             proxies = {}
         request = requests.Request(prepared.method, prepared.url, headers=prepared._headers).prepare()

@@ -27,6 +27,7 @@ class ProviderAdapter(Protocol):
     - `service: str | None`: who answers, for the identity (`openrouter`); None means the base URL.
     - `open()`: called once before the first unsent sample; `close()`: when the client closes.
     - `url(request) -> str`: where to send, asked after `open()`, for an adapter that starts its own server.
+    - `direct: bool`: True where that server is this machine's own, so that no proxy of the environment is used.
     - `send(request, number, stop) -> WireReply`: for an adapter that wants no HTTP of ours.
     - `supports_logprobs`, and what else `AdapterSpec` lets it declare.
     """

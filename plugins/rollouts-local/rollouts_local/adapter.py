@@ -39,6 +39,7 @@ class LocalAdapter:
 
     supports_logprobs = True
     ways = WAYS
+    direct = True
 
     def __init__(self, options: AdapterOptions) -> None:
         """Check the options; touches no weights and starts nothing.

@@ -137,3 +137,10 @@ def test_nothing_is_started_when_all_is_cached_and_no_weights_are_needed(
 @pytest.mark.local_model
 def test_a_client_that_was_forgotten_does_not_keep_the_program(local_model: str) -> None:
     assert run(f"{SCRIPT}\nforgotten = client") == "0 1\n"
+
+
+def test_no_proxy_stands_before_the_models_own_server(local_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with RolloutsClient("local/smollm2-135m-instruct", max_tokens=3, use_cache=False, max_retries=0) as client:
+        assert client.generate("Hello!")[0].usage.completion_tokens

@@ -1,0 +1,63 @@
+"""From one job to those that wait for the same sample: the answer, or the claim. Runs on whatever thread is at it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rollouts.engine.claims import CLAIMS
+from rollouts.engine.jobs import Job
+from rollouts.exceptions import CacheError, RolloutsError
+from rollouts.results import Response
+
+
+def settle(kept: list[tuple[Job, Response]]) -> None:
+    """Give up the claims of samples that are durable, and hand copies to those who wait for them."""
+    if kept[0][0].run.call.store is None:
+        return
+    answers = {job: response for job, response in kept}
+    for job, parked in CLAIMS.settle(answers):
+        store = job.run.call.store
+        for waiting in parked:
+            # This call made no request for it: to its user the answer is a cached one.
+            response = replace(answers[job], cached=True)
+            theirs = waiting.run.call.store
+            if theirs is None or (store is not None and theirs.location == store.location):
+                waiting.run.post([(waiting, response)])
+            else:
+                waiting.given = response
+                hand_on(waiting)
+
+
+def hand_on(job: Job) -> None:
+    """Let a job that was parked go on by itself: it is in its own cache after all, or its run's workers get it."""
+    heir: Job | None = job
+    while heir is not None:  # not by recursion: a thousand equal prompts may stand in one queue
+        heir = _resume(heir)
+
+
+def _resume(job: Job) -> Job | None:
+    """Do it for one job; returns the parked job that owns the claim now, where this one gave it up."""
+    run, store = job.run, job.run.call.store
+    refusal: RolloutsError | None = None
+    try:
+        # It was parked before it was looked up, and the cache of whoever held the claim need not be its own.
+        for key, response in store.load_many([job.key]) if store is not None else ():
+            if key == job.key:
+                job.ask.stay(response.pin)
+                settle([(job, response)])
+                run.post([(job, response)])
+                return None
+        if job.given is None:
+            refusal = run.refusal(job)
+        if refusal is None:
+            run.pool.submit(run.lane, [job])
+            return None
+        run.fail(refusal)
+    except CacheError as error:
+        refusal = error
+        run.fail(error)
+    except (RolloutsError, RuntimeError) as error:  # the client is closed, or the interpreter is ending
+        refusal = RolloutsError(str(error))
+    heir = CLAIMS.give_up(job)
+    run.post([(job, job.failure("not_sent", refusal))])
+    return heir
