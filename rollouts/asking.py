@@ -69,8 +69,8 @@ class Asking:
         """
         parse_prompt(prompt, self._resources.template(self._resolved, prompt).template, self._resolved.settings.system)
 
-    def conversation(self, prompt: Any) -> tuple[Conversation, AdapterSettings]:
-        """Parse a prompt and fold the transforms over it.
+    def conversation(self, prompt: Any) -> tuple[Conversation, TemplateChoice]:
+        """Parse a prompt by its think template and fold the transforms over it.
 
         Raises:
             ConfigError: A prompt that cannot be sent.
@@ -80,7 +80,7 @@ class Asking:
         conversation, notes = self._parsed(prompt, choice)
         for note in [choice.warning, *notes]:
             self.warn(note)
-        return self._transformed(conversation), self._settings_for(choice)
+        return self._transformed(conversation), choice
 
     def _transformed(self, conversation: Conversation) -> Conversation:
         for transform in self._transforms:
@@ -104,11 +104,11 @@ class Asking:
         return self._encoded(*self.conversation(prompt), prompt)
 
     def _encoded(
-        self, conversation: Conversation, settings: AdapterSettings, prompt: Any, pin: Mapping[str, Any] | None = None
+        self, conversation: Conversation, choice: TemplateChoice, prompt: Any, pin: Mapping[str, Any] | None = None
     ) -> SampleRequest:
         resolved = self._resolved
         try:
-            wire = resolved.service.adapter.encode(conversation, settings)
+            wire = resolved.service.adapter.encode(conversation, self._settings_for(choice))
         except RolloutsError:
             raise
         except Exception as error:
@@ -123,6 +123,7 @@ class Asking:
             wire=wire,
             extra_headers=resolved.settings.extra_headers,
             prompt=prompt,
+            template=choice.forced,
         )
 
     def ask(self, prompt: Any, *, prompt_index: int, n: int) -> Ask:
@@ -148,7 +149,7 @@ class Asking:
         conversation = extend_conversation(self._transformed(asked), response, choice.template)
         prompt = extended_prompt(response.prompt, conversation, choice.template)
         # Half an answer by one provider and half by another would be no sample of either.
-        request = self._encoded(conversation, self._settings_for(choice), prompt, response.pin)
+        request = self._encoded(conversation, choice, prompt, response.pin)
         first = self._resolved.settings.seed
         return Ask(self._call, request, prompt=prompt, prompt_index=0, first_number=first, n=n)
 

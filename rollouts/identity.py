@@ -1,7 +1,8 @@
 """Who a sample is: the fingerprint of all that decides its answer, and its number.
 
 Knows nothing of caches and providers. The identity document holds adapter, service, endpoint, the final wire
-body and the user's headers; it is whatever the adapter encoded, so a field nobody thought of changes it. Left out
+body and the user's headers; it is whatever the adapter encoded, so a field nobody thought of changes it. Where the
+user forced a think template on the model it holds that too, because answers are kept as they were split. Left out
 by name: the key, the seed, routing that the package itself chose, our own headers, timeouts and retries.
 """
 
@@ -89,8 +90,9 @@ class SampleRequest:
         wire: WireRequest,
         extra_headers: Mapping[str, str] | None = None,
         prompt: Any = None,
+        template: str | None = None,
     ) -> None:
-        """Take the identity of `wire`.
+        """Take the identity of `wire`, whose answers are split by `template` where it is not the model's own.
 
         Raises:
             ConfigError: The body holds something that JSON has not.
@@ -102,7 +104,7 @@ class SampleRequest:
         self.prompt = prompt
         # Header names carry no case (RFC 9110 section 5.1), so their case is no difference.
         headers = {name.lower(): value for name, value in (extra_headers or {}).items()}
-        document = {
+        document: dict[str, Any] = {
             "identity": IDENTITY_VERSION,
             "adapter": adapter,
             "service": service,
@@ -111,6 +113,8 @@ class SampleRequest:
             "headers": headers,
             "body": wire.body,
         }
+        if template is not None:
+            document["template"] = template
         # A copy, in its normal form: the caller may go on to change the messages that it gave.
         self.document: dict[str, Any] = _normal(document, "$")
         self.canonical = _dump(self.document)
@@ -143,6 +147,7 @@ class SampleRequest:
                 model=document["model"],
                 wire=wire,
                 extra_headers=document["headers"],
+                template=document.get("template"),
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise ConfigError(f"a stored request is no request ({type(error).__name__}: {error})") from error

@@ -39,7 +39,12 @@ def directories(root: str, request: SampleRequest) -> list[str]:
         "chat/completions",
     ):
         return []
-    if document["headers"] or not body.keys() <= _PLAIN or any(body.get(name) is None for name in _MUST_BE_GIVEN):
+    if (
+        document["headers"]
+        or "template" in document
+        or not body.keys() <= _PLAIN
+        or any(body.get(name) is None for name in _MUST_BE_GIVEN)
+    ):
         return []
     # 0.1.x filed `top_k=40` under the same name as no `top_k`.
     if body.get("top_k") == 40 or body.get("model") != request.model:

@@ -32,6 +32,8 @@ class TemplateChoice:
     """The spec's name; the class's name for a template given as an object."""
     warning: str | None = None
     """Set where the choice is a guess that the user should know of."""
+    forced: str | None = None
+    """What tells it from others, where it is not the one that the model would get by itself."""
 
 
 def choose_adapter(manager: PluginManager, model: str, base_url: str | None, adapter: str | None) -> AdapterSpec:
@@ -63,9 +65,10 @@ def wire_model(spec: AdapterSpec, model: str) -> str:
 def choose_template(manager: PluginManager, model: str, template: Any, *, injecting: bool) -> TemplateChoice:
     """The think template by name or object, by the longest fitting pattern, or the one for unknown models."""
     if template is not None and not isinstance(template, str):
-        return TemplateChoice(template, type(template).__name__)
+        return TemplateChoice(template, type(template).__name__, forced=_told(template))
     warning = None
     own = _longest_match(cast("list[TemplateSpec]", manager.specs("think_template")), model)
+    unasked = own or (INJECTED_TEMPLATE if injecting else UNKNOWN_TEMPLATE)
     name = template or own
     if template is not None and own is not None and template not in (own, NEUTRAL_TEMPLATE):
         speaks = "marks no thought in its text" if own == NEUTRAL_TEMPLATE else f"marks thought by {own!r}"
@@ -74,13 +77,22 @@ def choose_template(manager: PluginManager, model: str, template: Any, *, inject
             "Leave template= out."
         )
     if name is None:
-        name = INJECTED_TEMPLATE if injecting else UNKNOWN_TEMPLATE
+        name = unasked
         if injecting:
             warning = (
                 f"It is not known how the model {model!r} marks its thought; <think> tags are assumed because the "
                 f"prompt has one. Say template={INJECTED_TEMPLATE!r} to confirm, or name another."
             )
-    return TemplateChoice(cast(ThinkTemplate, manager.make("think_template", name)), name, warning)
+    return TemplateChoice(
+        cast(ThinkTemplate, manager.make("think_template", name)), name, warning, None if name == unasked else name
+    )
+
+
+def _told(template: Any) -> str:
+    """What tells a template given as an object from others: its class, and its values where `repr` shows them."""
+    shown = repr(template)
+    name = f"{type(template).__module__}.{type(template).__qualname__}"
+    return name if " at 0x" in shown else f"{name}: {shown}"
 
 
 def _longest_match(specs: list[TemplateSpec], model: str) -> str | None:
