@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rollouts.engine.guests import said
@@ -56,7 +57,9 @@ class Store:
             for key, response in self.backend.load_many(keys):
                 if not isinstance(response, Response):
                     raise TypeError(f"load_many gave a {type(response).__name__} for a Response")
-                yield key, response
+                # A cache that keeps objects gives one that was in a result already: it is not ours to place.
+                fresh = response.cached and response.prompt is None
+                yield key, response if fresh else replace(response, cached=True)
         except RolloutsError:
             raise
         except Exception as error:
