@@ -11,7 +11,7 @@ from rollouts.asking import Asking, count, one_prompt
 from rollouts.collecting import Collector
 from rollouts.config import load_config
 from rollouts.engine import WINDOW, Ask, Call, Job, Reporter, Run
-from rollouts.exceptions import ConfigError
+from rollouts.exceptions import ConfigError, RolloutsError
 from rollouts.logs import hide_log, show_log
 from rollouts.plugins import plugin_manager
 from rollouts.prices import PriceList
@@ -96,7 +96,12 @@ class RolloutsClient(ResamplingMethods):
 
         collector = self._collector([prompt], n_samples, overrides, single=True)
         future = self._resources.engine.dispatch(collector.run, collector.result)
-        rollouts: list[Rollouts] = await asyncio.wrap_future(future)
+        try:
+            rollouts: list[Rollouts] = await asyncio.wrap_future(future)
+        except RolloutsError as error:
+            if error.rollouts is None:
+                collector.attach(error)
+            raise
         return rollouts[0]
 
     def generate_many(self, prompts: Iterable[Any], n_samples: int = 1, **overrides: Any) -> list[Rollouts]:

@@ -101,7 +101,7 @@ class Collector:
         try:
             self.run.complete()
         except (KeyboardInterrupt, RolloutsError) as error:
-            self._attach(error)
+            self.attach(error)
             raise
         return self.result()
 
@@ -115,7 +115,7 @@ class Collector:
         """
         stopped = self.run.stop_error
         if stopped is not None:
-            self._attach(stopped)
+            self.attach(stopped)
             raise stopped
         self._warn_of_continuation()
         everything = self._rollouts()
@@ -159,7 +159,8 @@ class Collector:
         if note is not None:
             warnings.warn(note, RolloutsWarning, stacklevel=3)
 
-    def _attach(self, error: BaseException) -> None:
+    def attach(self, error: BaseException) -> None:
+        """Put what was got into an error's `.rollouts`."""
         everything = self._rollouts()
         error.rollouts = everything[0] if self._single else everything  # type: ignore[attr-defined]
 

@@ -92,12 +92,14 @@ class Dispatcher:
                 run.abandon()
             elif run.step():
                 return
-            else:
-                result = finish()
         except BaseException as raised:
             error = raised
-            if not run.finished:
-                run.abandon()
+            run.abandon()
+        else:
+            try:
+                result = None if future.cancelled() else finish()
+            except BaseException as raised:
+                error = raised
         begun.discard(run)
         with self._lock:
             del self._runs[run]

@@ -94,28 +94,33 @@ class WorkerPool(Generic[J]):
             if not lane.listed and lane.jobs and lane.in_flight < lane.cap:
                 lane.listed = True
                 self._turn.append(lane)
-            wanted = min(self._waiting, self.size - self._loops)
-            self._loops += max(wanted, 0)
+            wanted = max(0, min(self._waiting, self.size - self._loops))
+            self._loops += wanted
             executor = self._executor
         if wanted > 0 and executor is not None:
-            self._start(executor, wanted)
+            self._start(executor, [[True] for _ in range(wanted)])
 
-    def _start(self, executor: Executor, wanted: int) -> None:
+    def _start(self, executor: Executor, tickets: list[list[bool]]) -> None:
         started = 0
         try:
             with _unpinned():
-                for _ in range(wanted):
-                    executor.submit(self._loop)
+                for ticket in tickets:
+                    executor.submit(self._loop, ticket)
                     started += 1
         except Exception as error:
             # Shut down, by its owner or by the interpreter's end. The loops that did start do the work.
             with self._lock:
-                self._loops -= wanted - started
+                self._loops -= len(tickets) - started
                 helpless = self._loops == 0
             if helpless:
                 raise RolloutsError(
                     f"the executor {type(executor).__name__} starts no workers: {said(error)}. Was it shut down?"
                 ) from error
+        except BaseException:
+            # Ctrl-C while threads start. The loops are counted, and other runs may rely on them: one that was handed
+            # over already does not run twice, and one that finds no job ends at once.
+            self._start(executor, tickets[started:])
+            raise
 
     def withdraw(self, lane: Lane[J]) -> list[J]:
         """Take back the jobs of a lane that no loop has begun."""
@@ -128,7 +133,11 @@ class WorkerPool(Generic[J]):
                 self._turn.remove(lane)
         return jobs
 
-    def _loop(self) -> None:
+    def _loop(self, ticket: list[bool]) -> None:
+        try:
+            ticket.pop()
+        except IndexError:
+            return
         with _pinned(self.pin):
             lane: Lane[J] | None = None
             while True:

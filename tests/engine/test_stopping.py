@@ -11,13 +11,14 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from rollouts import RolloutsClient
 from rollouts.engine.claims import CLAIMS
-from rollouts.exceptions import RolloutsError, TransportError
+from rollouts.exceptions import CacheError, RolloutsError, TransportError
 from rollouts.testing.replies import default_reply
 from rollouts.testing.server import LoopbackServer, Reply
 
@@ -296,3 +297,53 @@ def test_a_server_that_is_down_is_told_soon(tmp_path):
 
     assert caught.value.rollouts.n_requested == 200
     assert caught.value.rollouts.failures[-1].kind == "not_sent"
+
+
+def test_a_call_goes_on_after_an_interrupt_while_workers_were_starting(server, tmp_path, monkeypatch):
+    interrupts = iter([KeyboardInterrupt])
+    submit = ThreadPoolExecutor.submit
+
+    def interrupted(self, *args):
+        for interrupt in interrupts:
+            raise interrupt
+        return submit(self, *args)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    client = client_of(server, tmp_path, max_concurrency=2)
+    with pytest.raises(KeyboardInterrupt):
+        client.generate("What is 2+2?", 4)
+
+    later = []
+    caller = threading.Thread(target=lambda: later.append(client.generate("What is 3+3?", 4)), daemon=True)
+    caller.start()
+    caller.join(20)
+    client.close()
+
+    assert [len(rollouts) for rollouts in later] == [4]
+    assert len(CLAIMS) == 0
+
+
+class Unreadable:
+    """A cache whose disk is broken."""
+
+    location = "unreadable"
+
+    def load_many(self, keys):
+        raise OSError("the disk is gone")
+
+    def store(self, key, response):
+        raise OSError("the disk is gone")
+
+    def close(self):
+        pass
+
+
+def test_an_async_call_whose_cache_cannot_be_read_lets_go_of_its_samples(server, tmp_path):
+    client = client_of(server, tmp_path, use_cache=Unreadable())
+
+    with pytest.raises(CacheError) as raised:
+        asyncio.run(client.agenerate("What is 2+2?", 3))
+    client.close()
+
+    assert raised.value.rollouts.n_requested == 3
+    assert len(CLAIMS) == 0
