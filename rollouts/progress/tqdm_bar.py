@@ -178,15 +178,17 @@ def _in_notebook() -> bool:
 
 
 def _bar_class(notebook: bool) -> type[Any]:
-    from tqdm.std import tqdm
+    import tqdm.std
 
-    base: Any = tqdm
+    base: Any = tqdm.std.tqdm
     if notebook:
         try:
             # tqdm warns where ipywidgets are missing, and gives a text bar then: which is what we want.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                from tqdm.auto import tqdm as base
+                import tqdm.auto
+
+                base = tqdm.auto.tqdm
         except Exception as error:
             _log.debug("no notebook bar: %s: %s", type(error).__name__, error)
     # A class of our own: its settings leave the user's tqdm alone. No monitor thread, and a lock of threads only
