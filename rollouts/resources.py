@@ -72,12 +72,24 @@ class Resources:
         self.manager = manager
         self.executing = Executing(manager)
         self.engine = Engine(lambda size: self.executing.make(size), lambda size: self.executing.elsewhere(size))
+        self._inherited: list[Any] = []
+        self._reset()
+        self._templates: dict[Any, TemplateChoice] = {}
+        self._watch = Watch()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
         self._lock = threading.RLock()
         self._services: dict[Any, Service] = {}
         self._stores: dict[Any, Store] = {}
         self._limiters: dict[Any, Any] = {}
-        self._templates: dict[Any, TemplateChoice] = {}
-        self._watch = Watch()
+
+    def _here(self) -> None:
+        """In a forked child begin anew: what the parent had under way there is answered to the parent alone."""
+        if self._pid != os.getpid():
+            # Kept, so that nothing is closed that the parent has open.
+            self._inherited.append((self._services, self._stores, self._limiters))
+            self._reset()
 
     # ── Whom to ask ──
 
@@ -88,6 +100,7 @@ class Resources:
             ConfigError: No such adapter or template, or a base URL is missing.
             PluginError: The one that is wanted is broken.
         """
+        self._here()
         spec = self.manager.adapter_for(settings.model, settings.base_url, settings.adapter)
         base_url = self._base_url(settings, spec)
         service = self._service(spec, base_url, settings.adapter_options)
@@ -309,6 +322,7 @@ class Resources:
     def close(self) -> None:
         """Stop the engine, close adapters and caches. Idempotent."""
         self.engine.close()
+        self._here()
         with self._lock:
             parts = [(service.close, service.credit) for service in self._services.values()]
             parts += [(store.close, store.credit) for store in self._stores.values()]

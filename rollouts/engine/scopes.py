@@ -138,3 +138,14 @@ class Park:
 def park_of(scope: ProcessScope) -> Park:
     """The park of `scope`, shared by all its clients."""
     return scope.shared("rollouts.park", Park)
+
+
+def _forget() -> None:
+    """Begin anew in a forked child: what the parent has in flight never ends there, nor do threads that hold locks."""
+    global _registry_lock
+    _registry_lock = threading.Lock()
+    _registry.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -347,3 +347,34 @@ def test_an_async_call_whose_cache_cannot_be_read_lets_go_of_its_samples(server,
 
     assert raised.value.rollouts.n_requested == 3
     assert len(CLAIMS) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_forked_while_samples_are_under_way_asks_for_its_own(server, tmp_path):
+    code = """
+import os, sys, threading, warnings
+from rollouts import RolloutsClient
+warnings.simplefilter("ignore")
+client = RolloutsClient("test/model", adapter="openrouter", base_url=sys.argv[1], api_key="sk-x",
+                        cache_dir=sys.argv[2], progress_bar=False, max_concurrency=2)
+caller = threading.Thread(target=client.generate, args=("What is 2+2?", 2))
+caller.start()
+sys.stdin.readline()
+child = os.fork()
+if child == 0:
+    assert len(client.generate("What is 3+3?", 2)) == 2
+    client.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+caller.join()
+assert len(client.generate("What is 4+4?", 2)) == 2
+client.close()
+"""
+    server.reply = lambda request: late(1)(request) if "2+2" in request.body.decode() else None
+    with subprocess.Popen(
+        [sys.executable, "-c", code, server.url, str(tmp_path)], stdin=subprocess.PIPE, text=True
+    ) as program:
+        server.wait_for(2)
+        program.communicate("go\n", timeout=30)
+
+    assert program.returncode == 0
