@@ -58,6 +58,9 @@ def _resume(job: Job) -> Job | None:
         run.fail(error)
     except (RolloutsError, RuntimeError) as error:  # the client is closed, or the interpreter is ending
         refusal = RolloutsError(str(error))
+    except BaseException as error:  # even `sys.exit()` in this cache must not end the worker of the run before us
+        refusal = CacheError(f"{job.describe()} could not be looked up ({type(error).__name__}: {error})")
+        run.fail(refusal)
     heir = CLAIMS.give_up(job)
     run.post([(job, job.failure("not_sent", refusal))])
     return heir

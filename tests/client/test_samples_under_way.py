@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from rollouts.engine.claims import CLAIMS
-from rollouts.exceptions import BadRequest, ConfigError, OfflineMiss, SamplingError
+from rollouts.exceptions import BadRequest, CacheError, ConfigError, OfflineMiss, SamplingError
 from rollouts.testing.server import Reply, chat_reply
 
 NO = Reply(status=400, json={"error": {"message": "no"}})
@@ -105,3 +105,29 @@ def test_offline_sends_nothing_for_many_equal_prompts(server, make_client):
 
     assert server.connections == 0
     assert not CLAIMS._queues
+
+
+class Quits:
+    """A cache that ends the thread that reads it."""
+
+    def load_many(self, keys):
+        if list(keys):
+            raise SystemExit("no more")
+        return iter(())
+
+    def store(self, key, response):
+        raise AssertionError("nothing was got")
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("cache", ["json", "sql"])
+def test_a_cache_that_fails_costs_the_client_that_was_asking_nothing(server, make_client, parked, cache):
+    asking = make_client(use_cache=cache)
+    first, second = parked(asking, make_client(use_cache=Quits()), saying("here"))
+
+    assert first.content == "here"
+    assert isinstance(second, CacheError)
+    server.reply = None
+    assert len(asking.generate("Hello", n_samples=20)) == 20
