@@ -16,7 +16,9 @@ from rollouts.exceptions import MixedSamples, PrefillUnsupported, RolloutsError,
 from rollouts.homogeneity import Mixture
 from rollouts.resources import Resolved
 from rollouts.results import Failure, Response, Rollouts
+from rollouts.results.response import keep_raw
 from rollouts.settings import Settings
+from rollouts.spilling import Spill
 from rollouts.typing import ResponseTransform
 
 Result = Response | Failure
@@ -26,8 +28,6 @@ class Collector:
     """Gathers the results of one run."""
 
     run: Run
-    owner: object = None
-    """Whom the results need alive."""
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class Collector:
         self._settings = settings if settings is not None else [resolved.settings] * len(prompts)
         self._keep = keep
         self._failures: list[Failure] = []
+        self._spill = Spill()
         self._tally = Tally()
         self._mixture = Mixture()
 
@@ -64,6 +65,8 @@ class Collector:
             self._mixture.add(result)
             result = self._checked(job, result)
         if self._keep is None:
+            if isinstance(result, Response):
+                keep_raw(result, self._spill.take(result.raw_source))
             self._slots[job.ask.prompt_index][job.index] = result
             return
         if isinstance(result, Failure) and self._resolved.settings.on_error == "raise":

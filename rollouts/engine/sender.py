@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -125,6 +126,11 @@ def _attempts(job: Job) -> Response | Failure:
             return job.failure("cancelled", run.stop_error or _STOPPED, attempts)
 
 
+def _once(word: str | None) -> str | None:
+    """The one copy of a word that many answers hold."""
+    return sys.intern(word) if type(word) is str else word
+
+
 def _error(job: Job, outcome: Outcome, attempts: int) -> RolloutsError:
     kind = outcome.error
     if kind is not None and not issubclass(kind, ProviderError | TransportError):
@@ -160,6 +166,11 @@ def _attempt(job: Job) -> tuple[Outcome, Response | None]:
         response = replace(
             response,
             seed=job.number,
+            model=_once(response.model),
+            provider=_once(response.provider),
+            finish_reason=_once(response.finish_reason),
+            native_finish_reason=_once(response.native_finish_reason),
+            reasoning_kind=_once(response.reasoning_kind),
             latency=reply.latency,
             received=time.time(),
             pin=dict(ask.pin) or None,

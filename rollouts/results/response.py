@@ -229,3 +229,8 @@ def place(response: Response, *, index: int, prompt_index: int, prompt: Any) -> 
     object.__setattr__(response, "prompt_index", prompt_index)
     object.__setattr__(response, "prompt", prompt)
     return response
+
+
+def keep_raw(response: Response, source: RawSource) -> None:
+    """Let a response's `raw` come from `source` from now on; as `place`, only for whoever holds it alone."""
+    object.__setattr__(response, "raw_source", source)
