@@ -138,11 +138,10 @@ class RolloutsClient(ResamplingMethods):
         total = len(prompts) * n if isinstance(prompts, Sized) else None
         ready: deque[Response | Failure] = deque()
         collector = Collector(resolved, self._response_transforms(settings), keep=ready.append)
-        collector.owner = self  # a client that only this loop holds must not be closed before the loop ends
         asks = (asking.ask(prompt, prompt_index=i, n=n) for i, prompt in enumerate(prompts))
         window = max(4 * settings.max_concurrency, LAZY_WINDOW)
         collector.run = self._run(resolved, call, asks, collector.deliver, total=total, window=window, eager=True)
-        return collector.stream(ready)
+        return self._stream(collector, ready)
 
     # ── Thought ──
 
@@ -271,6 +270,10 @@ class RolloutsClient(ResamplingMethods):
         resolved = self._resources.resolve(settings)
         call = self._resources.call(resolved, self._size(settings))
         return settings, resolved, call, Asking(self._resources, resolved, call)
+
+    def _stream(self, collector: Collector, ready: deque[Response | Failure]) -> Iterator[Response | Failure]:
+        # A method: a client that only a loop holds must not be closed before the loop ends, nor kept after it.
+        yield from collector.stream(ready)
 
     def _size(self, settings: Settings) -> int:
         return max(settings.max_concurrency, self.settings.max_concurrency)

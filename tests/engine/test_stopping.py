@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -378,3 +380,17 @@ client.close()
         program.communicate("go\n", timeout=30)
 
     assert program.returncode == 0
+
+
+def test_a_client_whose_loop_never_began_is_freed_when_forgotten(server, tmp_path):
+    client = client_of(server, tmp_path)
+    samples = client.as_completed(["What is 2+2?"])
+    alive = weakref.ref(client)
+    del client, samples
+    gc.collect()
+
+    assert alive() is None
+
+
+def test_a_client_that_only_a_loop_holds_lives_as_long(server, tmp_path):
+    assert len(list(client_of(server, tmp_path).as_completed(["What is 2+2?"], 3))) == 3
