@@ -5,6 +5,7 @@ The thread starts with the first run and ends with the last.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -92,9 +93,12 @@ class Dispatcher:
                 run.abandon()
             elif run.step():
                 return
+            else:
+                run.tell_stream_error()
         except BaseException as raised:
             error = raised
-            run.abandon()
+            with contextlib.suppress(Exception):  # this thread serves other runs too
+                run.abandon()
         else:
             try:
                 result = None if future.cancelled() else finish()
@@ -103,7 +107,8 @@ class Dispatcher:
         begun.discard(run)
         with self._lock:
             del self._runs[run]
-        run.end(error)
+        with contextlib.suppress(Exception):
+            run.end(error)
         if future.cancelled() or not future.set_running_or_notify_cancel():
             return
         if error is not None:

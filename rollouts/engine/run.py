@@ -6,7 +6,6 @@ claims, looks up, hands missing samples to the workers, and takes what they have
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
     from rollouts.engine.workers import WorkerPool
 
 logger = logging.getLogger("rollouts")
+
+PATIENCE = 0.05
+"""Seconds for which prompts are read before what was read is sent."""
 
 GRACE = 5.0
 """Seconds that answers in flight get after a stop."""
@@ -79,6 +81,7 @@ class Run:
         self._eager = eager
         self._stream = (Job(ask, ask.first_number + i, self) for ask in asks for i in range(ask.n))
         self._exhausted = False
+        self._stream_error: Exception | None = None
         self._withdrawn = False
         self._taking: list[Job] = []
         self._scouting = Scouting()
@@ -166,9 +169,12 @@ class Run:
             self.begin()
             while self.step():
                 self.wait()
+            self.tell_stream_error()
         except KeyboardInterrupt as error:
-            self.interrupt()
-            self.end(error)
+            try:
+                self.interrupt()
+            finally:
+                self.end(error)
             raise
         except BaseException as error:
             self.abandon()
@@ -191,9 +197,12 @@ class Run:
                         self.step()
                 if more:
                     self.wait()
+            self.tell_stream_error()
         except KeyboardInterrupt as error:
-            self.interrupt()
-            self.end(error)
+            try:
+                self.interrupt()
+            finally:
+                self.end(error)
             raise
         except BaseException as error:
             self.abandon()
@@ -201,6 +210,11 @@ class Run:
             raise
         else:
             self.end()
+
+    def tell_stream_error(self) -> None:
+        """Raise what the prompts' own iterator raised, after everything that it gave is delivered."""
+        if self._stream_error is not None:
+            raise self._stream_error
 
     def interrupt(self) -> None:
         """After the first Ctrl-C: nothing new starts, answers in flight get the grace. A second one cuts at once."""
@@ -242,12 +256,29 @@ class Run:
     def _refill(self) -> None:
         while not self._exhausted and self._outstanding <= self._window // 2 and not self.stop.is_set():
             room = self._window - self._outstanding
-            self._taking = jobs = list(itertools.islice(self._stream, room))
-            if len(jobs) < room:
-                self._exhausted = True
-            if jobs:
-                self._start(jobs)
+            late = not self._read(room)
+            if self._taking:
+                self._start(self._taking)
             self._taking = []
+            if late:  # prompts come slowly: let what is done be delivered between two of them
+                self.wake()
+                return
+
+    def _read(self, room: int) -> bool:
+        """Take up to `room` samples from the stream; False where that took so long that the others should go out."""
+        self._taking = jobs = []
+        until = time.monotonic() + PATIENCE
+        try:
+            for job in self._stream:
+                jobs.append(job)
+                if len(jobs) >= room:
+                    return True
+                if time.monotonic() > until:
+                    return False
+        except Exception as error:
+            self._stream_error = error  # raised when what was read before is delivered
+        self._exhausted = True
+        return True
 
     def _start(self, jobs: list[Job]) -> None:
         store = self.call.store

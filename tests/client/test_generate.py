@@ -408,3 +408,29 @@ def test_the_log_is_shown_where_it_is_asked_for_and_nowhere_else(server, make_cl
     loud.close()
     client.generate("Good bye")
     assert capsys.readouterr().err == ""
+
+
+def test_what_was_read_before_the_prompts_broke_off_is_answered(server, make_client):
+    def prompts():
+        yield "a"
+        yield "b"
+        raise RuntimeError("the file is damaged")
+
+    got = []
+    stream = make_client().as_completed(prompts(), n_samples=2)
+    with pytest.raises(RuntimeError, match="damaged"):
+        got.extend(stream)
+    assert sorted(r.prompt for r in got) == ["a", "a", "b", "b"]
+
+
+def test_prompts_that_come_slowly_are_sent_as_they_come(server, make_client):
+    sent_meanwhile = []
+
+    def prompts():
+        for i in range(4):
+            sent_meanwhile.append(len(server.requests))
+            yield f"Prompt {i}"
+            threading.Event().wait(0.2)  # a slow source
+
+    list(make_client().as_completed(prompts()))
+    assert sent_meanwhile[-1] >= 1
