@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that starts a job in the background has it ignore Ctrl-C, and every program that it starts: those of the
+    # tests are sent one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REAL = os.environ.get("ROLLOUTS_TEST_REAL") == "1"
 UNSET = re.compile(r"(?i).*(_API_KEY|_BASE_URL|_PROXY)|ROLLOUTS_(?!LOCAL_DIR|TEST_).*")

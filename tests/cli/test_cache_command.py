@@ -24,7 +24,7 @@ from rollouts.testing.contracts.cache import sample_request, sample_response
 from rollouts.typing import CacheOptions
 
 ROOT = Path(rollouts.__file__).parents[1]
-DATA = ROOT / "tests" / "sample_data"
+DATA = Path(__file__).parents[1] / "sample_data"
 NASTY = "\x1b]0;owned\x07\x1b[2J\x9b31m \u202egnp.exe\u2066 \r over \x7f\x08 \ud83d \x00end"
 MAKERS = {"json": json_files.make, "sql": sql.make, "requests-cache": requests_cache.make}
 

@@ -15,14 +15,6 @@ from rollouts.testing import LoopbackServer
 KEY = "sk-or-v1-canary-0123456789abcdef"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _importable() -> Iterator[None]:
-    """Let workers import what the tests define, wherever the tests lie."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[2]))
-        yield
-
-
 @pytest.fixture(scope="module")
 def running() -> Iterator[LoopbackServer]:
     with LoopbackServer() as server:
