@@ -15,6 +15,7 @@ import os
 import stat
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 from rollouts.caches import json_format, json_inventory, json_upkeep, layout, legacy, legacy_files
 from rollouts.caches.folders import check_directory, publish, remove, write_draft
@@ -22,7 +23,7 @@ from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
 from rollouts.hookspecs import hookimpl
 from rollouts.identity import SampleKey, SampleRequest
 from rollouts.results import Response
-from rollouts.results.codec import from_record
+from rollouts.results.codec import from_record, is_answer
 from rollouts.typing import CacheOptions, Spec, StoredEntry
 
 # A symbolic link is followed only after a look at where it leads; a pipe in a file's place must not make us wait.
@@ -30,9 +31,9 @@ _OPEN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) 
 _FOLLOW = _OPEN & ~getattr(os, "O_NOFOLLOW", 0)
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 _UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENXIO})
-_CHUNK = 1 << 16
+_CHUNK = 1 << 14  # bytes; most files are smaller
 _MOST_REMEMBERED = 10_000
-_decode = json.JSONDecoder().raw_decode
+_decode = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 @hookimpl
@@ -79,7 +80,7 @@ class StoredRaw(str):
 class _Place:
     """What reading one request's samples needs, worked out once."""
 
-    __slots__ = ("context", "exists", "folder", "head", "legacy", "request")
+    __slots__ = ("context", "exists", "folder", "head", "legacy", "neck", "request")
 
     def __init__(self, request: SampleRequest, folder: str, exists: bool, legacy: list[str]) -> None:
         self.request = request
@@ -87,6 +88,7 @@ class _Place:
         self.exists = exists
         self.legacy = legacy
         self.head = json_format.head(request)
+        self.neck = json_format.neck(request)
         self.context = request.context
 
 
@@ -125,7 +127,7 @@ class JsonCache:
         """
         request, number = key
         folder = self._folder(request)
-        data = json_format.encode(json_format.head(request), request, number, response)
+        data = json_format.encode(request, number, response)
         draft = ""
         try:
             draft = self._write_draft(folder, data)
@@ -194,8 +196,8 @@ class JsonCache:
             if data is None:
                 return None
             try:
-                text = json_format.record_text(data, place.head, number)
-                record, end = ({}, 0) if text is None else _decode(text)
+                text = json_format.record_text(data, json_format.before_record(place.head, number, place.neck))
+                record, end = ({}, 0) if text is None else _decode(text, 0)
                 if text is None or end != len(text):
                     verdict, entry = json_format.judge(data, place.request, number)
                     if verdict != "ours":
@@ -203,8 +205,11 @@ class JsonCache:
                         continue
                     record = entry["response"]
                 raw = StoredRaw(path) if json_format.has_raw(data) else None
-                return from_record(record, seed=number, raw=raw, **place.context)
-            except (ValueError, KeyError, TypeError, RecursionError):
+                response = from_record(record, seed=number, raw=raw, **place.context)
+                if is_answer(response):
+                    return response
+                self._tell(path, "error", number)
+            except (ValueError, KeyError, TypeError, StopIteration, RecursionError):
                 self._tell(path, "damaged", number)
         return None
 
@@ -236,7 +241,7 @@ class JsonCache:
             data = os.read(file, _CHUNK)
             if len(data) == _CHUNK:
                 parts = [data]
-                while part := os.read(file, _CHUNK * 16):
+                while part := os.read(file, _CHUNK * 64):
                     parts.append(part)
                 data = b"".join(parts)
             return data
@@ -257,17 +262,20 @@ class JsonCache:
         verdict, entry = json_format.judge(data, request, number)
         if verdict == "ours":
             try:
-                from_record(entry["response"], seed=number, **request.context)
+                response = from_record(entry["response"], seed=number, **request.context)
             except (KeyError, TypeError):
+                return "damaged"
+            if not is_answer(response):
                 return "damaged"
         return verdict
 
-    def _tell(self, path: str, verdict: json_format.Verdict, number: int) -> None:
+    def _tell(self, path: str, verdict: json_format.Verdict | Literal["error"], number: int) -> None:
         if path in self._warned:
             return
         self._warned.add(path)
         what = {
             "damaged": f"is damaged: sample {number} is asked again, and the file is then kept as {path}.damaged.",
+            "error": f"is an error and no answer: it is asked again, and the file is then kept as {path}.damaged.",
             "newer": "was written by a later version of rollouts: it is left as it is. Upgrade rollouts to use it.",
             "other": f"holds another request than its name says: it is left there, sample {number} gets another name.",
             "foreign": f"is no sample, or cannot be read: it is left there, sample {number} gets another name.",

@@ -25,7 +25,6 @@ from rollouts.results.codec import RECORD_FORMAT, dump_json, raw_body, to_record
 Verdict: TypeAlias = Literal["ours", "other", "newer", "foreign", "damaged"]
 """What a file is to the one who asked: the sample, another one's, of a later version, no sample at all, unreadable."""
 
-_RESPONSE = b'\n"response": '
 _RAW = b',\n"raw'
 _END = b"}\n"
 
@@ -35,28 +34,34 @@ def head(request: SampleRequest) -> bytes:
     return f'{{"format": {RECORD_FORMAT}, "request": {request.canonical},\n'.encode("ascii")
 
 
-def encode(head: bytes, request: SampleRequest, number: int, response: Response) -> bytes:
+def neck(request: SampleRequest) -> bytes:
+    """What stands between the number and the record in every file of this request."""
+    return f', "context": {dump_json(request.context)},\n"response": '.encode()
+
+
+def encode(request: SampleRequest, number: int, response: Response) -> bytes:
     """The whole file."""
-    context = dump_json(request.context)
     record = dump_json(to_record(response))
-    lines = f'"number": {number}, "context": {context},\n"response": {record},\n{_raw_member(raw_body(response))}}}\n'
-    return head + lines.encode()
+    rest = f"{record},\n{_raw_member(raw_body(response))}}}\n"
+    return before_record(head(request), number, neck(request)) + rest.encode()
 
 
-def record_text(data: bytes, head: bytes, number: int) -> str | None:
-    """The record in `data`, still JSON; None unless the file begins and ends as one of ours for this sample.
+def before_record(head: bytes, number: int, neck: bytes) -> bytes:
+    """All that stands before the record of one sample."""
+    return b'%b"number": %d%b' % (head, number, neck)
+
+
+def record_text(data: bytes, before: bytes) -> str | None:
+    """The record in `data`, still JSON; None unless the file begins as `before` says and ends as one of ours.
 
     Raises:
         UnicodeDecodeError: The record is damaged.
     """
-    line = b'"number": %d, ' % number
-    if not (data.startswith(head) and data.startswith(line, len(head)) and data.endswith(_END)):
+    if not (data.startswith(before) and data.endswith(_END)):
         return None
-    start = data.find(_RESPONSE, len(head)) + len(_RESPONSE)
+    start = len(before)
     end = data.find(_RAW, start)
-    if start < len(_RESPONSE) or end < 0:
-        return None
-    return data[start:end].decode()
+    return None if end < 0 else data[start:end].decode()
 
 
 def has_raw(data: bytes) -> bool:

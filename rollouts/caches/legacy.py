@@ -106,10 +106,12 @@ def record_of(old: dict[str, Any]) -> dict[str, Any] | None:
         "provider": _text(old.get("provider")),
         "model": _text(old.get("model")),
         "response_id": _text(old.get("response_id")),
-        "created": old.get("created") or None,
+        "created": _number(old.get("created")),
         # 0.1.x wrote 0 for what it was not told.
         "usage": {
-            name: n for name in ("prompt_tokens", "completion_tokens", "total_tokens") if (n := (usage or {}).get(name))
+            name: n
+            for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+            if (n := _number((usage or {}).get(name)))
         },
     }
     if record["reasoning"] is not None:
@@ -121,6 +123,10 @@ def record_of(old: dict[str, Any]) -> dict[str, Any] | None:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _number(value: Any) -> int | float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) and value else None
 
 
 def _parameter_names(body: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rollouts.caches import json_format
 from rollouts.caches.inventory import Reader
@@ -22,7 +22,7 @@ from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
 from rollouts.hookspecs import hookimpl
 from rollouts.identity import SampleKey, SampleRequest
 from rollouts.results import Response
-from rollouts.results.codec import from_record
+from rollouts.results.codec import from_record, is_answer
 from rollouts.typing import CacheOptions, Spec, StoredEntry
 
 _CHUNK = 500  # keys in one read; SQLite before 3.32 takes 999 parameters
@@ -143,7 +143,7 @@ class RequestsCache:
         """
         new = {}
         for key, response in pairs:
-            text = json_format.encode(json_format.head(key.request), key.request, key.number, response)
+            text = json_format.encode(key.request, key.number, response)
             new[_name(key)] = (key, text)
         taken = self._storage.add([(name, text) for name, (_, text) in new.items()])
         for name in taken:
@@ -217,7 +217,7 @@ class RequestsCache:
                     return None
                 text = there
             try:
-                found = json_format.record_text(text, json_format.head(key.request), key.number)
+                found = json_format.record_text(text, _before(key))
                 if found is None:
                     verdict, entry = json_format.judge(text, key.request, key.number)
                     if verdict != "ours":
@@ -227,16 +227,20 @@ class RequestsCache:
                 else:
                     record = _decode(found)
                 raw = StoredRaw(self._storage, name) if json_format.has_raw(text) else None
-                return from_record(record, seed=key.number, raw=raw, **key.request.context)
+                response = from_record(record, seed=key.number, raw=raw, **key.request.context)
+                if is_answer(response):
+                    return response
+                self._tell(name, "error", key.number)
             except (ValueError, KeyError, TypeError, RecursionError):
                 self._tell(name, "damaged", key.number)
         return None
 
-    def _tell(self, name: str, verdict: json_format.Verdict, number: int) -> None:
+    def _tell(self, name: str, verdict: json_format.Verdict | Literal["error"], number: int) -> None:
         if name not in self._warned:
             self._warned.add(name)
             what = {
                 "damaged": f"is damaged: sample {number} is asked again, and the old text is then kept aside.",
+                "error": f"is an error and no answer: sample {number} is asked again, and the old text kept aside.",
                 "newer": "was written by a later version of rollouts: it is left as it is. Upgrade rollouts to use it.",
             }.get(verdict, f"is not sample {number} of this request: it is left as it is.")
             warnings.warn(f"{name} in {self._storage.location} {what}", RolloutsWarning, stacklevel=2)
@@ -247,13 +251,17 @@ def _name(key: SampleKey, suffix: int = 0) -> str:
     return f"{name}_{suffix}" if suffix else name
 
 
+def _before(key: SampleKey) -> bytes:
+    request = key.request
+    return json_format.before_record(json_format.head(request), key.number, json_format.neck(request))
+
+
 def _belongs(name: str, request: SampleRequest, number: int) -> bool:
     return name.partition("_")[0] == _name(SampleKey(request, number))
 
 
 def _is_response(record: dict[str, object]) -> bool:
     try:
-        from_record(record, seed=0, prefill=None, injected=None)
+        return is_answer(from_record(record, seed=0, prefill=None, injected=None))
     except (KeyError, TypeError):
         return False
-    return True

@@ -21,7 +21,7 @@ from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
 from rollouts.hookspecs import hookimpl
 from rollouts.identity import SampleKey, SampleRequest
 from rollouts.results import Response
-from rollouts.results.codec import dump_json
+from rollouts.results.codec import dump_json, is_answer
 from rollouts.typing import CacheOptions, Spec, StoredEntry
 
 FILE_NAME = "rollouts.sqlite"
@@ -154,18 +154,19 @@ class SqlCache:
     ) -> list[tuple[SampleKey, Response]]:
         found = self._find_requests(connection, asked)
         ranges = [(row, *span) for row, request in found.items() for span in _spans(asked[request])]
-        keys = {row: asked[request] for row, request in found.items()}
-        contexts = {row: (request.context["prefill"], request.context["injected"]) for row, request in found.items()}
-        path = self._database.path
-        hits = []
+        path, hits = self._database.path, []
         for start in range(0, len(ranges), _MOST_RANGES):
+            at = keys = prefill = injected = None
             for row in select(connection, ranges[start : start + _MOST_RANGES]):
-                key = keys[row[0]][row[1]]
-                response = read_row(row, path, *contexts[row[0]])
-                if response is None:
-                    self._tell_damaged(key)
-                else:
+                if keys is None or row[0] != at:  # rows come range by range
+                    at, request = row[0], found[row[0]]
+                    keys, prefill, injected = asked[request], *request.context.values()
+                key = keys[row[1]]
+                response = read_row(row, path, prefill, injected)
+                if response is not None and is_answer(response):
                     hits.append((key, response))
+                else:
+                    self._tell_damaged(key, "damaged" if response is None else "an error and no answer")
         return hits
 
     def _find_requests(
@@ -184,13 +185,13 @@ class SqlCache:
                     found[row] = request
         return found
 
-    def _tell_damaged(self, key: SampleKey) -> None:
+    def _tell_damaged(self, key: SampleKey, what: str) -> None:
         name = f"{key.request.fingerprint}/{key.number}"
         if name not in self._warned:
             self._warned.add(name)
             warnings.warn(
                 f"Sample {key.number} of request {key.request.fingerprint[:16]} ({key.request.model}) in "
-                f"{self._database.path} is damaged: it is asked again, and the row is then kept in the table damaged.",
+                f"{self._database.path} is {what}: it is asked again, and the row is then kept in the table damaged.",
                 RolloutsWarning,
                 stacklevel=2,
             )

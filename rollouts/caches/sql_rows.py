@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import operator
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -18,14 +19,15 @@ from rollouts.exceptions import CacheError
 from rollouts.identity import SampleKey
 from rollouts.results import Response
 from rollouts.results.codec import (
-    NO_USAGE,
-    ResponseDraft,
+    STORED_FIELDS,
+    cells_of,
     dump_json,
-    finished,
     from_record,
+    is_answer,
+    is_sound,
+    make_response,
     raw_body,
     to_record,
-    usage_of,
 )
 
 LARGEST = 2**63 - 1
@@ -36,8 +38,11 @@ _FIELDS = (
     *("response_id", "created", "reasoning_kind", "continued", "latency", "attempts", "received"),
 )
 _USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "reasoning_tokens", "cached_tokens", "cost")
-_COLUMNS = ", ".join(f"s.{name}" for name in ("request", "number", *_FIELDS, *_USAGE, "rest", "has_raw"))
-_NO_COUNTS = (None,) * len(_USAGE)
+_STORED = tuple(f"s.{name}" if name in _FIELDS else "NULL" for name in STORED_FIELDS)
+_COLUMNS = ", ".join(("s.request", "s.number", *_STORED, *(f"s.{name}" for name in _USAGE), "s.rest", "s.has_raw"))
+_CELLS = slice(2, -2)
+_COMPLETED, _ATTEMPTS = STORED_FIELDS.index("completed_reasoning"), STORED_FIELDS.index("attempts")
+_TRUTH = {0: False, 1: True}
 _decode = json.JSONDecoder().decode
 
 
@@ -83,13 +88,36 @@ class Row:
         self.request, self.number = key
         if abs(self.number) > LARGEST:
             raise CacheError(f"Sample number {self.number} is too large for SQLite: give a seed below 2**63.")
-        record = to_record(response)
-        usage = record.pop("usage", {})
-        values = [_take(record, name) for name in _FIELDS] + [_take(usage, name) for name in _USAGE]
-        if usage:
-            record["usage"] = usage
         self.raw = raw_body(response)
-        self.values = (*values, dump_json(record) if record else None, self.raw is not None)
+        self.values = (*(_columns(response) or _columns_and_rest(response)), self.raw is not None)
+
+
+_get_columns = operator.attrgetter(*_FIELDS, *(f"usage.{name}" for name in _USAGE))
+_get_others = operator.attrgetter("origin", *(name for name in STORED_FIELDS if name not in _FIELDS))
+
+
+def _columns(response: Response) -> tuple[Any, ...] | None:
+    """The columns of an answer that needs nothing else, as nearly all do; None of one that SQLite would change."""
+    values: tuple[Any, ...] = _get_columns(response)
+    if any(other is not None for other in _get_others(response)) or not is_sound(cells_of(response)):
+        return None
+    for value in values:
+        if isinstance(value, str):
+            if not (value.isascii() or _is_utf8(value)):
+                return None
+        elif value is not None and not -LARGEST <= value <= LARGEST:  # false for NaN, which would become NULL
+            return None
+    return (*values, None)
+
+
+def _columns_and_rest(response: Response) -> tuple[Any, ...]:
+    """The columns of any answer, and as JSON what they cannot hold."""
+    record = to_record(response)
+    usage = record.pop("usage", {})
+    values = [_take(record, name) for name in _FIELDS] + [_take(usage, name) for name in _USAGE]
+    if usage:
+        record["usage"] = usage
+    return (*values, dump_json(record) if record else None)
 
 
 def _take(record: dict[str, Any], name: str) -> Any:
@@ -116,61 +144,29 @@ def _is_utf8(text: str) -> bool:
 
 def read_row(row: Sequence[Any], path: str, prefill: str | None, injected: str | None) -> Response | None:
     """The response in a row that `select` gave; None for a damaged one."""
-    # fmt: off
-    (
-        request, number, content, reasoning, finish_reason, native_finish_reason, completed, provider, model,
-        response_id, created, reasoning_kind, continued, latency, attempts, received, prompt_tokens,
-        completion_tokens, total_tokens, reasoning_tokens, cached_tokens, cost, rest, has_raw,
-    ) = row
-    # fmt: on
-    raw = StoredRaw(path, request, number) if has_raw else None
-    if rest is not None:
-        return _read_whole(row, raw, prefill, injected)
-    if content.__class__ is not str or (reasoning is not None and reasoning.__class__ is not str):
-        return None
-    counts = (prompt_tokens, completion_tokens, total_tokens, reasoning_tokens, cached_tokens, cost)
-    usage = NO_USAGE if counts == _NO_COUNTS else usage_of(*counts)
-    return finished(
-        ResponseDraft(
-            content=content,
-            reasoning=reasoning,
-            finish_reason=finish_reason,
-            native_finish_reason=native_finish_reason,
-            completed_reasoning=None if completed is None else completed == 1,
-            provider=provider,
-            model=model,
-            response_id=response_id,
-            created=created,
-            usage=usage,
-            reasoning_kind=reasoning_kind,
-            continued=continued,
-            latency=latency,
-            attempts=attempts or 1,
-            received=received,
-            prefill=prefill,
-            injected=injected,
-            seed=number,
-            cached=True,
-            raw_source=raw,
-        )
-    )
-
-
-def _read_whole(
-    row: Sequence[Any], raw: StoredRaw | None, prefill: str | None, injected: str | None
-) -> Response | None:
-    """The same for a row whose answer has more than columns."""
-    values = row[2:]
-    columns = {name: value for name, value in zip(_FIELDS, values, strict=False) if value is not None}
-    usage = {name: value for name, value in zip(_USAGE, values[len(_FIELDS) :], strict=False) if value is not None}
-    if "completed_reasoning" in columns:
-        columns["completed_reasoning"] = columns["completed_reasoning"] == 1
+    number, rest = row[1], row[-2]
+    raw = StoredRaw(path, row[0], number) if row[-1] else None
+    cells = list(row[_CELLS])
+    completed = cells[_COMPLETED]
+    if completed is not None:
+        cells[_COMPLETED] = _TRUTH.get(completed, completed)
     try:
-        record = {**columns, **_decode(row[-2])}
-        record["usage"] = {**usage, **record.get("usage", {})}
-        return from_record(record, seed=row[1], raw=raw, prefill=prefill, injected=injected)
+        if rest is None:
+            cells[_ATTEMPTS] = cells[_ATTEMPTS] or 1
+            return make_response(cells, seed=number, prefill=prefill, injected=injected, raw=raw, origin=None)
+        return from_record(_whole(cells, rest), seed=number, prefill=prefill, injected=injected, raw=raw)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _whole(cells: Sequence[Any], rest: str) -> dict[str, Any]:
+    """The record of an answer that has more than columns."""
+    n = len(STORED_FIELDS)
+    columns = {name: value for name, value in zip(STORED_FIELDS, cells[:n], strict=True) if value is not None}
+    usage = {name: value for name, value in zip(_USAGE, cells[n:], strict=True) if value is not None}
+    record: dict[str, Any] = {**columns, **_decode(rest)}
+    record["usage"] = {**usage, **record.get("usage", {})}
+    return record
 
 
 def insert(connection: sqlite3.Connection, request: int, row: Row) -> None:
@@ -178,7 +174,8 @@ def insert(connection: sqlite3.Connection, request: int, row: Row) -> None:
     values = (request, row.number, *row.values, time.time())
     put = f"INSERT INTO samples VALUES ({marks('?', values)}) ON CONFLICT DO NOTHING"
     if not connection.execute(put, values).rowcount:
-        if any(read_row(old, "", None, None) for old in select(connection, [(request, row.number, row.number)])):
+        there = select(connection, [(request, row.number, row.number)])
+        if any((old := read_row(found, "", None, None)) and is_answer(old) for found in there):
             return
         where = "WHERE request = ? AND number = ?"
         same = (request, row.number)

@@ -26,6 +26,7 @@ from rollouts.exceptions import (
 )
 from rollouts.outcome import classify, classify_exception, to_error
 from rollouts.results import Failure, Response
+from rollouts.results.codec import is_answer
 from rollouts.typing import Outcome, OutcomeKind, WireReply
 
 if TYPE_CHECKING:
@@ -162,6 +163,9 @@ def _attempt(job: Job) -> tuple[Outcome, Response | None]:
         if not outcome.is_answer:
             return outcome, None
         response = service.adapter.decode(ask.request.wire, reply)
+        if not is_answer(response):
+            message = f"{service.host} marked its answer as an error (finish_reason 'error')"
+            return Outcome("retryable", ServerError, message=message, status=reply.status), None
         # The number is not known to `decode`; what the package pinned and when it came belong to the record.
         response = replace(
             response,

@@ -18,6 +18,7 @@ from rollouts.engine.jobs import Job
 from rollouts.exceptions import CacheError, RolloutsError
 from rollouts.identity import SampleKey
 from rollouts.results import Response
+from rollouts.results.codec import is_answer
 from rollouts.typing import CacheBackend
 
 logger = logging.getLogger("rollouts")
@@ -57,6 +58,8 @@ class Store:
             for key, response in self.backend.load_many(keys):
                 if not isinstance(response, Response):
                     raise TypeError(f"load_many gave a {type(response).__name__} for a Response")
+                if not is_answer(response):
+                    continue
                 # A cache that keeps objects gives one that was in a result already: it is not ours to place.
                 fresh = response.cached and response.prompt is None
                 yield key, response if fresh else replace(response, cached=True)

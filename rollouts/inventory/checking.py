@@ -34,7 +34,7 @@ class Finding:
 
     entry: StoredEntry
     kind: str
-    """The entry's `problem`, `duplicate`, or `error` for a stored error."""
+    """The entry's `problem`, or `duplicate`."""
     detail: str
     """What it is, in words."""
 
@@ -46,6 +46,7 @@ MEANING = {
     "other": "it holds another sample than its place says",
     "0.1.x": "rollouts 0.1.x wrote it: `rollouts cache import` takes it in for good",
     "ambiguous": "it may be the answer to another request",
+    "error": "an error was stored as an answer: the sample is asked again",
 }
 """Each problem of an entry in words."""
 
@@ -74,5 +75,3 @@ def verify(entries: Iterable[StoredEntry], tell: Callable[[], None] = lambda: No
             continue
         if not seen.add(entry.request, entry.number):
             yield Finding(entry, "duplicate", f"sample {entry.number} of this request is stored before, and is used")
-        elif entry.response.finish_reason == "error":
-            yield Finding(entry, "error", "an error was stored as an answer")

@@ -36,7 +36,7 @@ class Tally:
     bytes: int = 0
     """Of all entries, those without an answer too."""
     errors: int = 0
-    """Entries without an answer, and answers with `finish_reason="error"`."""
+    """Entries without an answer, stored errors among them."""
     problems: Counter[str] = field(default_factory=Counter)
     """The same by kind."""
 
@@ -44,9 +44,9 @@ class Tally:
         """Count one entry."""
         self.bytes += entry.size
         response = entry.response
-        if entry.problem is not None or response is None or response.finish_reason == "error":
+        if entry.problem is not None or response is None:
             self.errors += 1
-            self.problems[entry.problem or "error"] += 1
+            self.problems[entry.problem or "damaged"] += 1
             return
         self.samples += 1
         usage = response.usage

@@ -52,8 +52,10 @@ class Rollouts(Sequence[Response]):
     """The samples without an answer."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "responses", tuple(s for s in self.slots if isinstance(s, Response)))
-        object.__setattr__(self, "failures", tuple(s for s in self.slots if isinstance(s, Failure)))
+        failures = tuple(s for s in self.slots if isinstance(s, Failure))
+        responses = tuple(s for s in self.slots if isinstance(s, Response)) if failures else self.slots
+        object.__setattr__(self, "responses", responses)
+        object.__setattr__(self, "failures", failures)
 
     # ── Sequence ──
 

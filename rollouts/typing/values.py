@@ -128,12 +128,17 @@ class StoredEntry:
     response: Response | None = None
     """The answer, marked as cached, its raw body read when asked for.
 
-    None where there is a problem (save `ambiguous`)."""
-    problem: Literal["damaged", "foreign", "newer", "other", "0.1.x", "ambiguous"] | None = None
+    None where there is a problem (save `ambiguous` and `error`)."""
+    problem: Literal["damaged", "foreign", "newer", "other", "0.1.x", "ambiguous", "error"] | None = None
     """Why there is no answer: unreadable, no sample at all, of a later version, in another sample's place, or of
-    rollouts 0.1.x, which stored no whole request. `ambiguous` is an answer of 0.1.x to what may be another request."""
+    rollouts 0.1.x, which stored no whole request. `ambiguous` is an answer of 0.1.x to what may be another request;
+    `error` (set for whoever lists a response with that `finish_reason`) is an error stored as an answer."""
     detail: str = ""
     """The problem in words, where more is known."""
+
+    def __post_init__(self) -> None:
+        if self.problem is None and self.response is not None and self.response.finish_reason == "error":
+            object.__setattr__(self, "problem", "error")
 
 
 OutcomeKind: TypeAlias = Literal["ok", "truncated", "refused", "empty", "retryable", "fatal"]

@@ -3,11 +3,12 @@
 import os
 import random
 import time
+from dataclasses import replace
 
 import pytest
 
 from rollouts.caches import json_files, requests_cache, sql
-from rollouts.exceptions import CacheError, ConfigError
+from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
 from rollouts.identity import SampleKey
 from rollouts.results import Response
 from rollouts.testing.contracts.cache import Child, sample_request, sample_response
@@ -34,6 +35,19 @@ def load(cache, numbers, request=None):
 def store(cache, *numbers):
     for number in numbers:
         cache.store(SampleKey(sample_request(), number), sample_response(number))
+
+
+def test_a_stored_error_is_asked_again_and_gives_way_to_the_answer(make, tmp_path):
+    cache, key = make(tmp_path), SampleKey(sample_request(), 0)
+    cache.store(key, replace(sample_response(0, "overloaded"), finish_reason="error"))
+    with pytest.warns(RolloutsWarning, match="an error"):
+        assert load(cache, [0]) == {}
+    assert [entry.problem for entry in cache.entries()] == ["error"]
+    cache.store(key, sample_response(0))
+    assert load(cache, [0])[0].content == "Four. (0)"
+    cache.store(key, replace(sample_response(0, "overloaded"), finish_reason="error"))
+    assert load(cache, [0])[0].content == "Four. (0)"
+    cache.close()
 
 
 def test_a_full_disk_is_an_error_and_harms_nothing(make, small_disk):

@@ -1,5 +1,7 @@
 """A cache of a user's own that gives the very objects it was given."""
 
+from dataclasses import replace
+
 
 class InMemory:
     def __init__(self):
@@ -30,6 +32,16 @@ def test_a_later_call_changes_nothing_in_the_result_of_an_earlier_one(server, ma
             [(1, 0), (1, 1)],
         ]
     assert [r.index for r in third] == [0, 1]
+
+
+def test_an_error_that_it_holds_is_no_answer(server, make_client):
+    cache = InMemory()
+    client = make_client(use_cache=cache)
+    client.generate("Hello")
+    cache.kept = {key: replace(response, finish_reason="error") for key, response in cache.kept.items()}
+
+    assert client.generate("Hello")[0].finish_reason == "stop"
+    assert len(server.requests) == 2
 
 
 def test_what_comes_from_it_is_marked_as_cached(make_client):

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
 from rollouts.identity import SampleKey, SampleRequest
 from rollouts.results import Response
-from rollouts.results.codec import dump_json, from_record, raw_body, to_record
+from rollouts.results.codec import dump_json, from_record, is_answer, raw_body, to_record
 from rollouts.typing import CacheOptions, StoredEntry
 from rollouts_shared import postgresql_tables as tables
 from rollouts_shared.addresses import Address, url_of
@@ -127,10 +127,10 @@ class PostgresqlCache:
             key = keys[at - 1]
             raw = _StoredRaw(self, row, key.number) if has_raw else None
             response = _read(record, key.number, raw, key.request.context)
-            if response is None:
-                self._tell_damaged(key)
-            else:
+            if response is not None and is_answer(response):
                 hits.append((key, response))
+            else:
+                self._tell_damaged(key, "damaged" if response is None else "an error and no answer")
         return hits
 
     def read_raw(self, row: int, number: int) -> bytes:
@@ -148,13 +148,13 @@ class PostgresqlCache:
             raise CacheError(f"The raw answer of sample {number} is no longer in {self._address.shown}.")
         return bytes(body)
 
-    def _tell_damaged(self, key: SampleKey) -> None:
+    def _tell_damaged(self, key: SampleKey, what: str) -> None:
         name = f"{key.request.fingerprint}/{key.number}"
         if name not in self._warned:
             self._warned.add(name)
             warnings.warn(
                 f"Sample {key.number} of request {key.request.fingerprint[:16]} ({key.request.model}) in "
-                f"{self._address.shown} is damaged: it is asked again, and the row is then kept in rollouts_damaged.",
+                f"{self._address.shown} is {what}: it is asked again, and the row is then kept in rollouts_damaged.",
                 RolloutsWarning,
                 stacklevel=2,
             )
@@ -186,7 +186,7 @@ class PostgresqlCache:
             return
         asked = {"requests": [request for request, _ in there], "numbers": [number for _, number in there]}
         found = connection.execute(text(tables.READ_THESE), asked).all()
-        damaged = [(request, number) for request, number, record in found if _read(record, number, None, {}) is None]
+        damaged = [(request, number) for request, number, record in found if not _is_kept(record, number)]
         if damaged:
             bad = {"requests": [request for request, _ in damaged], "numbers": [number for _, number in damaged]}
             connection.execute(text(tables.SET_ASIDE), bad)
@@ -268,6 +268,12 @@ def _read(record: str, number: int, raw: _StoredRaw | None, context: dict[str, A
         return from_record(json.loads(record), seed=number, raw=raw, prefill=prefill, injected=injected)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _is_kept(record: str, number: int) -> bool:
+    """True for a sound answer, which stays."""
+    response = _read(record, number, None, {})
+    return response is not None and is_answer(response)
 
 
 def _stored_request(fingerprint: str, document: str, context: str) -> SampleRequest | None:

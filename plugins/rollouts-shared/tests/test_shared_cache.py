@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ def test_tables_that_are_gone_come_again(cache: PostgresqlCache, url: str) -> No
 # ── What is not an answer ───────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("record", ["{", "[]", '{"content": 4}', "null"])
+@pytest.mark.parametrize("record", ["{", "[]", '{"content": 4}', "null", '{"content": "4", "created": "today"}'])
 def test_a_damaged_row_is_a_miss_and_is_kept_aside(cache: PostgresqlCache, url: str, record: str) -> None:
     key = SampleKey(sample_request(), 0)
     cache.store(key, sample_response(0, "first"))
@@ -150,6 +151,16 @@ def test_a_damaged_row_is_a_miss_and_is_kept_aside(cache: PostgresqlCache, url: 
     cache.store(key, sample_response(0, "second"))
     assert [response.content for _, response in cache.load_many([key])] == ["second (0)"]
     assert run(url, "SELECT number, record FROM rollouts_damaged") == [(0, record)]
+
+
+def test_a_stored_error_is_asked_again_and_gives_way_to_the_answer(cache: PostgresqlCache, url: str) -> None:
+    key = SampleKey(sample_request(), 0)
+    cache.store(key, replace(sample_response(0, "overloaded"), finish_reason="error"))
+    with pytest.warns(RolloutsWarning, match="an error and no answer"):
+        assert list(cache.load_many([key])) == []
+    assert [entry.problem for entry in cache.entries()] == ["error"]
+    cache.store(key, sample_response(0, "ours"))
+    assert [response.content for _, response in cache.load_many([key])] == ["ours (0)"]
 
 
 def test_a_row_of_another_request_is_no_answer_and_stays(cache: PostgresqlCache, url: str) -> None:

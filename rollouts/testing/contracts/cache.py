@@ -18,6 +18,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -255,6 +256,20 @@ class CacheContract:
 
             _in_threads(16, work)
             assert list(_load(cache, request, range(200))) == list(range(170))
+
+    def test_what_a_plugin_gave_a_wrong_type_costs_no_answer(self, tmp_path: Path) -> None:
+        """Such fields are left out; the text is kept, and is not taken for damaged when it is read."""
+        request = sample_request()
+        wrong: dict[str, Any] = {"created": "today", "model": 7, "latency": [1], "pin": "x", "finish_reason": 0}
+        said = [replace(sample_response(i), **{name: value}) for i, (name, value) in enumerate(wrong.items())]
+        said.append(replace(sample_response(9), usage=Usage(prompt_tokens="24", cost=0.5)))  # type: ignore[arg-type]
+        with self._made(tmp_path) as cache:
+            for number, response in enumerate(said):
+                cache.store(SampleKey(request, number), response)
+            found = _load(cache, request, range(len(said)))
+            assert [r.content for r in found.values()] == [r.content for r in said]
+            assert [getattr(r, name) for name, r in zip(wrong, found.values(), strict=False)] == [None] * len(wrong)
+            assert found[len(wrong)].usage == Usage(cost=0.5)
 
     def test_closing_twice_is_harmless(self, tmp_path: Path) -> None:
         """Also where nothing was ever read or stored."""
