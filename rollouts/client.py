@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 from rollouts.asking import Asking, count, one_prompt
 from rollouts.collecting import Collector
 from rollouts.config import load_config
-from rollouts.engine import WINDOW, Ask, Call, Job, Reporter, Run
+from rollouts.engine import WINDOW, Ask, Call, Deliver, Reporter, Run
 from rollouts.exceptions import ConfigError, RolloutsError
 from rollouts.logs import hide_log, show_log
 from rollouts.plugins import plugin_manager
@@ -308,9 +308,7 @@ class RolloutsClient(ResamplingMethods):
         collector.run = self._run(resolved, call, asks, collector.deliver, total=sum(sizes), window=WINDOW, eager=False)
         return collector.complete()
 
-    def _run_one(
-        self, resolved: Resolved, call: Call, ask: Ask, deliver: Callable[[Job, Response | Failure], None]
-    ) -> Run:
+    def _run_one(self, resolved: Resolved, call: Call, ask: Ask, deliver: Deliver) -> Run:
         return self._run(resolved, call, [ask], deliver, total=1, window=WINDOW, eager=False)
 
     def _run(
@@ -318,7 +316,7 @@ class RolloutsClient(ResamplingMethods):
         resolved: Resolved,
         call: Call,
         asks: Iterable[Ask],
-        deliver: Callable[[Job, Response | Failure], None],
+        deliver: Deliver,
         *,
         total: int | None,
         window: int,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from rollouts.continuation import Tally
-from rollouts.engine import Job, Run
+from rollouts.engine import Job, Result, Run
 from rollouts.exceptions import MixedSamples, PrefillUnsupported, RolloutsError, RolloutsWarning, SamplingError
 from rollouts.homogeneity import Mixture
 from rollouts.resources import Resolved
@@ -20,8 +20,6 @@ from rollouts.results.response import keep_raw
 from rollouts.settings import Settings
 from rollouts.spilling import Spill
 from rollouts.typing import ResponseTransform
-
-Result = Response | Failure
 
 
 class Collector:
@@ -59,20 +57,21 @@ class Collector:
 
     # ── While the run goes on ──
 
-    def deliver(self, job: Job, result: Result) -> None:
-        """Take one result."""
-        if isinstance(result, Response):
-            self._mixture.add(result)
-            result = self._checked(job, result)
-        if self._keep is None:
+    def deliver(self, results: Iterable[tuple[Job, Result]]) -> None:
+        """Take what is done."""
+        for job, result in results:
             if isinstance(result, Response):
-                keep_raw(result, self._spill.take(result.raw_source))
-            self._slots[job.ask.prompt_index][job.index] = result
-            return
-        if isinstance(result, Failure) and self._resolved.settings.on_error == "raise":
-            self._failures.append(result)
-            return
-        self._keep(result)
+                self._mixture.add(result)
+                if result.prefill is not None or self._transforms:
+                    result = self._checked(job, result)
+            if self._keep is None:
+                if isinstance(result, Response) and isinstance(result.raw_source, bytes):
+                    keep_raw(result, self._spill.take(result.raw_source))
+                self._slots[job.ask.prompt_index][job.index] = result
+            elif isinstance(result, Failure) and self._resolved.settings.on_error == "raise":
+                self._failures.append(result)
+            else:
+                self._keep(result)
 
     def _checked(self, job: Job, response: Response) -> Result:
         if job.ask.call.require_prefill and response.prefill is not None and response.continued != "yes":
@@ -172,7 +171,7 @@ class Collector:
         cache_dir = None if settings.use_cache is False else str(settings.cache_dir)
         return [
             Rollouts(
-                slots=tuple(self._filled(prompt, i, j, slot) for j, slot in enumerate(self._slots[i])),
+                slots=self._filled(prompt, i),
                 prompt=prompt,
                 model=settings.model,
                 settings=dict(self._settings[i].given_sampling),
@@ -181,11 +180,13 @@ class Collector:
             for i, prompt in enumerate(self._prompts)
         ]
 
-    def _filled(self, prompt: Any, prompt_index: int, index: int, slot: Result | None) -> Result:
-        if slot is not None:
-            return slot
-        seed = self._settings[prompt_index].seed + index
-        return Failure("not_sent", self.run.stop_error, seed, index, prompt_index, prompt)
+    def _filled(self, prompt: Any, prompt_index: int) -> tuple[Result, ...]:
+        slots = self._slots[prompt_index]
+        seed, error = self._settings[prompt_index].seed, self.run.stop_error
+        return tuple(
+            Failure("not_sent", error, seed + index, index, prompt_index, prompt) if slot is None else slot
+            for index, slot in enumerate(slots)
+        )
 
 
 def _told(failures: Sequence[Failure], asked: int | None) -> str:

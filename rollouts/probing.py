@@ -12,15 +12,14 @@ from rollouts.asking import Asking, offered_ways
 from rollouts.continuation import KNOWN, Memory, ProbeResult, known_verdict, verify_prefill
 from rollouts.continuation.probe import MAX_TOKENS, TRIALS
 from rollouts.continuation.routing import ROUTED
-from rollouts.engine import Ask, Call, Job, Run
+from rollouts.engine import Ask, Call, Deliver, Result, Run
 from rollouts.exceptions import BadRequest, ConfigError, NotFound, PermissionDenied, RolloutsError, ServerError
 from rollouts.logs import logger
 from rollouts.resources import Resolved, Resources
 from rollouts.results import Failure, Response
 from rollouts.settings import SAMPLING_NAMES, Settings
 
-Result: TypeAlias = Response | Failure
-MakeRun: TypeAlias = Callable[[Resolved, Call, Ask, Callable[[Job, Result], None]], Run]
+MakeRun: TypeAlias = Callable[[Resolved, Call, Ask, Deliver], Run]
 """Makes the run of one ask, which the prober drives."""
 
 _KEPT = ("provider", "reasoning", "reasoning_effort", "include_reasoning")
@@ -131,7 +130,7 @@ class Prober:
         except ConfigError as error:
             raise _Unaskable(str(error)) from error
         results: list[Result] = []
-        run = self._make_run(resolved, call, ask, lambda job, result: results.append(result))
+        run = self._make_run(resolved, call, ask, lambda done: results.extend(result for _, result in done))
         run.complete()
         if run.stop_error is not None:
             raise run.stop_error

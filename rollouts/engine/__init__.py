@@ -3,7 +3,7 @@
 from rollouts.engine.core import WINDOW, Engine
 from rollouts.engine.jobs import Ask, Call, Job, Service
 from rollouts.engine.reporting import Reporter
-from rollouts.engine.run import Run
+from rollouts.engine.run import Deliver, Result, Run
 from rollouts.engine.stores import Store
 
-__all__ = ["WINDOW", "Ask", "Call", "Engine", "Job", "Reporter", "Run", "Service", "Store"]
+__all__ = ["WINDOW", "Ask", "Call", "Deliver", "Engine", "Job", "Reporter", "Result", "Run", "Service", "Store"]

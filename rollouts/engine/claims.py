@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable
 
 from rollouts.engine.jobs import Job
+from rollouts.identity import SampleRequest
 
 
 class Claims:
@@ -24,61 +25,85 @@ class Claims:
     def forget(self) -> None:
         """Drop every claim."""
         self._lock = threading.Lock()
-        # Each key's owner first, then the parked jobs.
-        self._queues: dict[tuple[str, int], list[Job]] = {}
+        # By request and number. A sample has an owner; only few have anybody who waits for it.
+        self._owners: dict[str, dict[int, Job]] = {}
+        self._parked: dict[tuple[str, int], list[Job]] = {}
 
     def claim(self, jobs: Iterable[Job]) -> list[Job]:
-        """Claim each job's key; those whose key is taken are parked. Returns the owners."""
+        """Claim each job's sample; those whose sample is claimed are parked. Returns the owners."""
         owned = []
+        request: SampleRequest | None = None
+        owners: dict[int, Job] = {}
         with self._lock:
             for job in jobs:
-                queue = self._queues.get(job.claim_key)
-                if queue is None:
-                    self._queues[job.claim_key] = [job]
-                    owned.append(job)
+                if job.ask.request is not request:
+                    request = job.ask.request
+                    owners = self._owners.setdefault(request.fingerprint, {})
+                if job.number in owners:
+                    self._parked.setdefault((request.fingerprint, job.number), []).append(job)
                 else:
-                    queue.append(job)
+                    owners[job.number] = job
+                    owned.append(job)
         return owned
 
     def settle(self, jobs: Iterable[Job]) -> list[tuple[Job, list[Job]]]:
         """Give claims up because the samples are there; returns each job that had parked ones, with those."""
         waiting = []
+        request: SampleRequest | None = None
+        owners: dict[int, Job] = {}
         with self._lock:
             for job in jobs:
-                queue = self._queues.get(job.claim_key)
-                if queue is not None and queue[0] is job:
-                    del self._queues[job.claim_key]
-                    if len(queue) > 1:
-                        waiting.append((job, queue[1:]))
+                if job.ask.request is not request:
+                    self._tidy(request, owners)
+                    request = job.ask.request
+                    owners = self._owners.get(request.fingerprint, {})
+                if owners.get(job.number) is job:
+                    del owners[job.number]
+                    if self._parked and (parked := self._parked.pop((request.fingerprint, job.number), None)):
+                        waiting.append((job, parked))
+            self._tidy(request, owners)
         return waiting
 
     def give_up(self, job: Job) -> Job | None:
         """Give a claim or a place in its queue up; returns the parked job that owns the claim now, if any."""
+        request = job.ask.request
+        place = (request.fingerprint, job.number)
         with self._lock:
-            queue = self._queues.get(job.claim_key)
-            if queue is None or job not in queue:
-                return None
-            owned = queue[0] is job
-            queue.remove(job)
-            if not queue:
-                del self._queues[job.claim_key]
-                return None
-            return queue[0] if owned else None
+            owners, parked = self._owners.get(request.fingerprint, {}), self._parked.get(place, [])
+            heir = None
+            if owners.get(job.number) is job:
+                del owners[job.number]
+                if parked:
+                    heir = owners[job.number] = parked.pop(0)
+                self._tidy(request, owners)
+            elif job in parked:
+                parked.remove(job)
+            if not parked:
+                self._parked.pop(place, None)
+            return heir
 
     def leave(self, run: object) -> list[Job]:
         """Take the parked jobs of `run` out; returns them. Its claims stay until they are given up one by one."""
         left: list[Job] = []
         with self._lock:
-            for queue in self._queues.values():
-                if len(queue) > 1:
-                    gone = [job for job in queue[1:] if job.run is run]
-                    if gone:
-                        left += gone
-                        queue[1:] = [job for job in queue[1:] if job.run is not run]
+            for place, parked in list(self._parked.items()):
+                left += [job for job in parked if job.run is run]
+                parked[:] = [job for job in parked if job.run is not run]
+                if not parked:
+                    del self._parked[place]
         return left
 
+    @property
+    def parked(self) -> int:
+        """How many samples somebody waits for."""
+        return len(self._parked)
+
+    def _tidy(self, request: SampleRequest | None, owners: dict[int, Job]) -> None:
+        if request is not None and not owners:
+            self._owners.pop(request.fingerprint, None)
+
     def __len__(self) -> int:
-        return len(self._queues)
+        return sum(map(len, list(self._owners.values())))
 
 
 CLAIMS = Claims()

@@ -19,7 +19,7 @@ from rollouts.engine.dispatcher import Dispatcher
 from rollouts.engine.handover import hand_on, settle
 from rollouts.engine.jobs import Ask, Call, Job
 from rollouts.engine.reporting import Reporter
-from rollouts.engine.run import Result, Run
+from rollouts.engine.run import Deliver, Result, Run
 from rollouts.engine.sender import obtain
 from rollouts.engine.shards import ShardPool
 from rollouts.engine.stopping import stop_at_exit
@@ -110,7 +110,7 @@ class Engine:
         *,
         size: int,
         reporter: Reporter,
-        deliver: Callable[[Job, Result], None],
+        deliver: Deliver,
         window: int = WINDOW,
         eager: bool = False,
     ) -> Run:

@@ -14,18 +14,19 @@ def settle(kept: list[tuple[Job, Response]]) -> None:
     """Give up the claims of samples that are durable, and hand copies to those who wait for them."""
     if kept[0][0].run.call.store is None:
         return
-    answers = {job: response for job, response in kept}
-    for job, parked in CLAIMS.settle(answers):
+    waiting = CLAIMS.settle(job for job, _ in kept)
+    answers = dict(kept) if waiting else {}
+    for job, parked in waiting:
         store = job.run.call.store
-        for waiting in parked:
+        for other in parked:
             # This call made no request for it: to its user the answer is a cached one.
             response = replace(answers[job], cached=True)
-            theirs = waiting.run.call.store
+            theirs = other.run.call.store
             if theirs is None or (store is not None and theirs.location == store.location):
-                waiting.run.post([(waiting, response)])
+                other.run.post([(other, response)])
             else:
-                waiting.given = response
-                hand_on(waiting)
+                other.given = response
+                hand_on(other)
 
 
 def hand_on(job: Job) -> None:

@@ -185,35 +185,25 @@ def merged(body: Mapping[str, Any], pin: Mapping[str, Any]) -> dict[str, Any]:
 class Job:
     """One sample to be had: its prompt, its number, and the run that wants it."""
 
-    __slots__ = (
-        "ask",
-        "billed",
-        "claim_key",
-        "given",
-        "number",
-        "requests",
-        "retries",
-        "run",
-        "waited_for_limit",
-        "waited_for_retry",
-    )
+    # A cached sample has a job for a moment only: what the work on the others brings lies in `__dict__` when it comes.
+    __slots__ = ("__dict__", "ask", "number", "run")
+
+    given: Response | None = None
+    """An answer that another run got for us and that is still to be stored in our cache."""
+    requests = 0
+    retries = 0
+    billed = 0
+    """Attempts without an answer that the service may charge all the same."""
+    waited_for_limit = 0.0
+    """Seconds."""
+    waited_for_retry = 0.0
+    """Seconds."""
 
     def __init__(self, ask: Ask, number: int, run: Run) -> None:
         """Want sample `number` of `ask` for `run`."""
         self.ask = ask
         self.number = number
         self.run = run
-        self.claim_key = (ask.request.fingerprint, number)
-        self.given: Response | None = None
-        """An answer that another run got for us and that is still to be stored in our cache."""
-        self.requests = 0
-        self.retries = 0
-        self.billed = 0
-        """Attempts without an answer that the service may charge all the same."""
-        self.waited_for_limit = 0.0
-        """Seconds."""
-        self.waited_for_retry = 0.0
-        """Seconds."""
 
     @property
     def key(self) -> SampleKey:

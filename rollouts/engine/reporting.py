@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rollouts.engine.guests import said
@@ -107,8 +107,17 @@ class Reporter:
                 self.prompt_tokens += usage.prompt_tokens or 0
                 self.completion_tokens += usage.completion_tokens
                 self.tokens_known_for += 1
-        if not self._on_sample and self._progress is None:
-            return
+        if self._on_sample or self._progress is not None:
+            self._tell(run, job, result)
+
+    def stored(self, run: Run, hits: Sequence[tuple[Job, Response]]) -> None:
+        """Samples were in the cache: nothing was asked for them."""
+        self.cached += len(hits)
+        if self._on_sample or self._progress is not None:
+            for job, response in hits:
+                self._tell(run, job, response)
+
+    def _tell(self, run: Run, job: Job, result: Response | Failure) -> None:
         event = SampleEvent(self.run_id, result, run.lane.in_flight, job.waited_for_limit + job.waited_for_retry)
         if self._shown:
             self._show("advance", event)

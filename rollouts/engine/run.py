@@ -11,19 +11,20 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from rollouts.engine.claims import CLAIMS
 from rollouts.engine.handover import hand_on, settle
 from rollouts.engine.jobs import Ask, Call, Job
+from rollouts.engine.lookup import look_up
 from rollouts.engine.reporting import Reporter
 from rollouts.engine.scouting import Scouting
+from rollouts.engine.source import Source
 from rollouts.engine.stopping import StopSignal
 from rollouts.engine.workers import Lane
 from rollouts.events import RetryEvent
 from rollouts.exceptions import BudgetExceeded, ConfigError, OfflineMiss, RolloutsError, RolloutsWarning
-from rollouts.identity import SampleKey
 from rollouts.results import Failure, Response, place
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("rollouts")
 
-PATIENCE = 0.05
-"""Seconds for which prompts are read before what was read is sent."""
-
 GRACE = 5.0
 """Seconds that answers in flight get after a stop."""
 
-Result = Response | Failure
+Result: TypeAlias = Response | Failure
+
+Deliver: TypeAlias = Callable[[Sequence[tuple[Job, Result]]], None]
+"""Gets results, one or several at a time, on the coordinating thread."""
 
 
 class Run:
@@ -51,7 +52,7 @@ class Run:
         *,
         pool: WorkerPool[Job] | ShardPool,
         reporter: Reporter,
-        deliver: Callable[[Job, Result], None],
+        deliver: Deliver,
         window: int,
         eager: bool = False,
     ) -> None:
@@ -62,7 +63,7 @@ class Run:
             asks: The prompts, read only as far as `window` allows.
             pool: The workers.
             reporter: Progress and events.
-            deliver: Gets each result, on the coordinating thread.
+            deliver: Gets the results.
             window: Samples that may be under way at once, waiting ones included.
             eager: Wake the coordinating thread for each result and not for batches.
         """
@@ -79,11 +80,8 @@ class Run:
         self._deliver = deliver
         self._window = window
         self._eager = eager
-        self._stream = (Job(ask, ask.first_number + i, self) for ask in asks for i in range(ask.n))
-        self._exhausted = False
-        self._stream_error: Exception | None = None
+        self._source = Source(asks, self)
         self._withdrawn = False
-        self._taking: list[Job] = []
         self._scouting = Scouting()
         self._outstanding = 0
         self._wake_at = 1
@@ -121,7 +119,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """True when nothing is left to take and nothing under way."""
-        return (self._exhausted or self.stop.is_set()) and self._outstanding == 0 and not self.done
+        return (self._source.exhausted or self.stop.is_set()) and self._outstanding == 0 and not self.done
 
     def begin(self) -> None:
         """Announce the run."""
@@ -141,7 +139,7 @@ class Run:
         if self.stop.is_set():
             self._withdraw()
             self._drain()
-        low = self._outstanding - self._window // 2 if not self._exhausted else self._outstanding
+        low = self._outstanding - self._window // 2 if not self._source.exhausted else self._outstanding
         self._wake_at = 1 if self._eager or self._scouting else max(1, min(low, 256))
         if len(self.done) >= self._wake_at:
             self.wake()
@@ -193,7 +191,7 @@ class Run:
                 while ready:
                     yield ready.popleft()
                     # While the caller works the workers go on: keep them fed.
-                    if not self._exhausted and self._outstanding - len(self.done) <= self._window // 2:
+                    if not self._source.exhausted and self._outstanding - len(self.done) <= self._window // 2:
                         self.step()
                 if more:
                     self.wait()
@@ -213,8 +211,8 @@ class Run:
 
     def tell_stream_error(self) -> None:
         """Raise what the prompts' own iterator raised, after everything that it gave is delivered."""
-        if self._stream_error is not None:
-            raise self._stream_error
+        if self._source.error is not None:
+            raise self._source.error
 
     def interrupt(self) -> None:
         """After the first Ctrl-C: nothing new starts, answers in flight get the grace. A second one cuts at once."""
@@ -254,31 +252,15 @@ class Run:
     # ── Parts of a step ──
 
     def _refill(self) -> None:
-        while not self._exhausted and self._outstanding <= self._window // 2 and not self.stop.is_set():
-            room = self._window - self._outstanding
-            late = not self._read(room)
-            if self._taking:
-                self._start(self._taking)
-            self._taking = []
+        source = self._source
+        while not source.exhausted and self._outstanding <= self._window // 2 and not self.stop.is_set():
+            late = not source.read(self._window - self._outstanding)
+            if source.taken:
+                self._start(source.taken)
+            source.taken = []
             if late:  # prompts come slowly: let what is done be delivered between two of them
                 self.wake()
                 return
-
-    def _read(self, room: int) -> bool:
-        """Take up to `room` samples from the stream; False where that took so long that the others should go out."""
-        self._taking = jobs = []
-        until = time.monotonic() + PATIENCE
-        try:
-            for job in self._stream:
-                jobs.append(job)
-                if len(jobs) >= room:
-                    return True
-                if time.monotonic() > until:
-                    return False
-        except Exception as error:
-            self._stream_error = error  # raised when what was read before is delivered
-        self._exhausted = True
-        return True
 
     def _start(self, jobs: list[Job]) -> None:
         store = self.call.store
@@ -287,7 +269,7 @@ class Run:
         else:
             owned = CLAIMS.claim(jobs)
             self._outstanding += len(jobs) - len(owned)
-            missing = self._look_up(owned)
+            missing = look_up(store, owned, self._take_stored)
         self._reporter.looked_up()
         if not missing:
             return
@@ -301,24 +283,13 @@ class Run:
         self._outstanding += len(missing)
         self.pool.submit(self.lane, self._scouting.admit(missing))
 
-    def _look_up(self, jobs: list[Job]) -> list[Job]:
-        store = self.call.store
-        assert store is not None
-        wanted = {SampleKey(job.ask.request, job.number): job for job in jobs}
-        for key, response in store.load_many(list(wanted)):
-            job = wanted.pop(key, None)
-            if job is None:
-                continue  # a cache that tells one sample twice, or tells of others, costs nobody an answer
-            if response.pin is not None and job.ask.stay(response.pin):
-                warnings.warn(
-                    f"{job.describe()} was got with the routing {dict(response.pin)}, which would be chosen otherwise "
-                    "today. What this set lacks is asked for with the same, so that it is not mixed.",
-                    RolloutsWarning,
-                    stacklevel=2,
-                )
-            self._settle([(job, response)])
-            self._take(job, response)
-        return list(wanted.values())
+    def _take_stored(self, hits: list[tuple[Job, Response]]) -> None:
+        settle(hits)
+        for job, response in hits:
+            ask = job.ask
+            place(response, index=job.number - ask.first_number, prompt_index=ask.prompt_index, prompt=ask.prompt)
+        self._reporter.stored(self, hits)
+        self._deliver(hits)
 
     def refusal(self, job: Job) -> RolloutsError | None:
         """Why this sample must not be sent at all."""
@@ -335,8 +306,7 @@ class Run:
     def _drain(self) -> None:
         # Taken before removed: an interrupt between the two repeats an assignment instead of losing a result.
         while self.done:
-            job, result = self.done[0]
-            self._take(job, result)
+            self._take(self.done[0])
             self.done.popleft()
             self._outstanding -= 1
             if self._scouting and not self.stop.is_set():
@@ -346,11 +316,12 @@ class Run:
         if problem is not None:
             warnings.warn(problem, RolloutsWarning, stacklevel=2)
 
-    def _take(self, job: Job, result: Result) -> None:
+    def _take(self, done: tuple[Job, Result]) -> None:
+        job, result = done
         if isinstance(result, Response):
             place(result, index=job.index, prompt_index=job.ask.prompt_index, prompt=job.ask.prompt)
         self._reporter.sample(self, job, result)
-        self._deliver(job, result)
+        self._deliver((done,))
 
     def _withdraw(self) -> None:
         """Give up what has not begun; once per run."""
@@ -362,11 +333,11 @@ class Run:
 
     def _give_back(self) -> None:
         """After an interrupt: as `_withdraw`, and also what was being taken when it came."""
-        for job in self._taking:
+        for job in self._source.taken:
             heir = CLAIMS.give_up(job)
             if heir is not None:
                 hand_on(heir)
-        self._taking = []
+        self._source.taken = []
         self._withdraw()
         self._drain()
 
@@ -375,6 +346,3 @@ class Run:
         if heir is not None:
             hand_on(heir)
         self.done.append((job, job.failure("not_sent", error)))
-
-    def _settle(self, kept: list[tuple[Job, Response]]) -> None:
-        settle(kept)

@@ -101,9 +101,14 @@ def _longest_match(specs: list[TemplateSpec], model: str) -> str | None:
         (len(pattern), i, spec.name)
         for i, spec in enumerate(specs)
         for pattern in spec.models
-        if fnmatchcase(lowered, pattern.lower())
+        if _may_fit(lowered, pattern.lower()) and fnmatchcase(lowered, pattern.lower())
     ]
     return max(fitting)[2] if fitting else None
+
+
+def _may_fit(name: str, pattern: str) -> bool:
+    """False where a part between wildcards is missing: most patterns need not be compiled, which takes longest here."""
+    return "[" in pattern or all(part in name for part in pattern.replace("?", "*").split("*"))
 
 
 def _serves(spec: AdapterSpec, base_url: str) -> bool:
