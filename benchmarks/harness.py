@@ -25,10 +25,12 @@ MODEL = "qwen/qwen3-30b-a3b"
 PROMPT = "What is 2+2? Think step by step, then answer with one number."
 KEY = "test-key"
 PARAMETERS = {"temperature": 0.7, "top_p": 0.95, "max_tokens": 4096}
-JOBS = ("generate", "cache_write", "cache_fill", "cache_read", "many_prompts", "stream")
-LOCAL_JOBS = ("cache_read", "stream")
+JOBS = ("generate", "cache_write", "cache_fill", "cache_read", "many_prompts", "stream", "resample", "analyse")
+LOCAL_JOBS = ("cache_read", "stream", "analyse")
 """Jobs that need no server."""
 WARM_UP = "Are you there?"
+ARM = 100
+"""Samples of each position in the jobs `resample` and `analyse`."""
 
 _SEED = re.compile(r"Sample (\d+): ")
 
@@ -102,7 +104,9 @@ def stats(base_url):
 
 
 def make_work(args):
-    """One prompt with n seeds; for `many_prompts` n prompts."""
+    """One prompt with n seeds; for `many_prompts` n prompts; for resampling positions with `ARM` seeds each."""
+    if args.job in ("resample", "analyse"):
+        return [(i // ARM, i % ARM) for i in range(args.n)]
     if args.job == "many_prompts":
         return [(f"{PROMPT} (question {i})", 0) for i in range(args.n)]
     return [(PROMPT, i) for i in range(args.n)]

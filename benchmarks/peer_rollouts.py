@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import json
+import re
+import warnings
 from itertools import groupby
 
-from harness import KEY, MODEL, PARAMETERS, WARM_UP, Peer, main
+from harness import ARM, KEY, MODEL, PARAMETERS, PROMPT, WARM_UP, Peer, main
 
 
 class Rollouts(Peer):
@@ -19,6 +21,10 @@ class Rollouts(Peer):
         import rollouts
 
         self.client_class = rollouts.RolloutsClient
+        if self.args.job == "analyse":
+            import rollouts_anchors
+
+            self.importance = rollouts_anchors.importance
 
     def client(self):
         args = self.args
@@ -48,12 +54,28 @@ class Rollouts(Peer):
         self.rc.generate(WARM_UP, n_samples=n, use_cache=False)
 
     def run(self, work):
+        if self.args.job in ("resample", "analyse"):
+            return self.resample(len(work) // ARM)
         if self.args.job == "many_prompts":
             return [r[0].content for r in self.rc.generate_many([prompt for prompt, _ in work])]
         texts = []
         for prompt, items in groupby(work, key=lambda item: item[0]):
             texts += [sample.content for sample in self.rc.generate(prompt, n_samples=len(list(items)))]
         return texts
+
+    def resample(self, n_positions):
+        """The samples before each sentence of a trace; for `analyse` also the two tables that are made of them."""
+        thought = " ".join(f"Step {i} adds {i} to the sum of all the steps before it." for i in range(n_positions))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the server says goes on from no prefix
+            trace = self.rc.trace(f"{thought}</think>It is done.", PROMPT)
+            # An answer is a digit, so that arms have ten answers and accuracies of about a tenth.
+            found = self.rc.resample(trace, ARM, extract=re.compile(r"Sample \d*(\d): "), truth="7")
+        if self.args.job == "analyse":
+            for metric in ("accuracy", "kl"):
+                table = self.importance(found, metric=metric)
+                assert sum(row.value is not None for row in table.rows) == n_positions - 1, table
+        return [slot.content for arm in found.arms.values() for slot in arm.slots]
 
     def stream(self, n):
         each = 100

@@ -69,9 +69,20 @@ class Sizes:
     streamed: int = 1_000_000
     slow: int = 300
     spread: int = 5000
+    resampled: int = 14_500
 
 
-QUICK = Sizes(generate=1280, wide=2560, flat_out=3000, queued=6000, stored=4000, streamed=50_000, slow=150, spread=2560)
+QUICK = Sizes(
+    generate=1280,
+    wide=2560,
+    flat_out=3000,
+    queued=6000,
+    stored=4000,
+    streamed=50_000,
+    slow=150,
+    spread=2560,
+    resampled=2900,
+)
 
 
 class Server:
@@ -105,17 +116,24 @@ class Runner:
         self.out = out
         self.server = Server()
         self.rows = []
+        # A tree that was just checked out, or an environment that writes no byte code, would have each process compile
+        # its library anew, which no user's installation does.
+        self.byte_code = tempfile.TemporaryDirectory(prefix="rollouts-bench-")
+        left = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        self.environment = {**left, "PYTHONPYCACHEPREFIX": self.byte_code.name}
 
     def measure(self, what, peer, job, n, *, c=64, latency=0, timeout=300, cache="", cache_dir=""):
-        if job not in ("cache_read", "stream"):
+        if job not in ("cache_read", "stream", "analyse"):
             self.server.reset(latency)
         command = [
-            peer.python, str(HERE / f"peer_{peer.module}.py"), "--base-url", self.server.url, "--job", job,
+            *peer.python.split(), str(HERE / f"peer_{peer.module}.py"), "--base-url", self.server.url, "--job", job,
             "--n", str(n), "--concurrency", str(c), "--latency-ms", str(latency), "--mode", peer.mode,
             "--cache", cache, "--cache-dir", cache_dir,
         ]  # fmt: skip
         load = os.getloadavg()[0]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment
+        )
         killer = threading.Timer(timeout, process.kill)
         killer.start()
         text, errors = process.communicate()
@@ -193,6 +211,18 @@ class Runner:
                     self.server.start()
                 shutil.rmtree(folder)
 
+    def job_resample(self, peers):
+        for peer in peers:
+            if peer.label in (OURS, PINNED):
+                folder = tempfile.mkdtemp(prefix="rollouts-bench-")
+                n = self.sizes.resampled
+                self.measure("resample", peer, "resample", n, latency=50, cache="sql", cache_dir=folder)
+                self.server.stop()
+                alone = replace(peer, python="taskset -c 0 " + peer.python)
+                self.measure("analyse", alone, "analyse", n, cache="sql", cache_dir=folder)
+                self.server.start()
+                shutil.rmtree(folder)
+
     def job_import(self, peers):
         for peer in peers:
             if peer.label in IMPORTS:
@@ -202,7 +232,7 @@ class Runner:
         """Import in a bare interpreter: the harness loads half of what `requests` does."""
         code = f"import time\nt = time.process_time()\n{IMPORTS[peer.label]}\nprint(time.process_time() - t)"
         for _ in range(5):
-            done = subprocess.run([peer.python, "-P", "-c", code], capture_output=True, text=True)
+            done = subprocess.run([peer.python, "-P", "-c", code], capture_output=True, text=True, env=self.environment)
             row = {"what": "import", "label": peer.label, "job": "import", "n": 1, "load": round(os.getloadavg()[0], 2)}
             if done.returncode:
                 row["error"] = (done.stderr.strip().splitlines() or ["failed"])[-1][:300]
@@ -217,7 +247,10 @@ class Runner:
                 self.measure("stream", peer, "stream", self.sizes.streamed, timeout=1800)
 
 
-JOBS = ("generate", "wide", "flat_out", "queued", "cache_write", "cache_read", "import", "stream", "cores", "cluster")
+JOBS = (
+    *("generate", "wide", "flat_out", "queued", "cache_write", "cache_read", "import", "stream", "cores", "cluster"),
+    "resample",
+)
 
 
 # ── The tables ──────────────────────────────────────────────────────────────────────────────────────────
@@ -286,6 +319,12 @@ LINES = (
          ("import",)),
     Line("connections opened, C=64 (or C)", 64, 64, False,
          lambda r, who: r.get("generate", who, "connections"), ("generate",), 0),
+    Line("resampling 145 positions × 100, 50 ms, C=64: efficiency", 0.90, 0.93, True,
+         lambda r, who: r.get("resample", who, "efficiency", "sql"), ("resample",), 3),
+    Line("the same from a warm `sql` cache on one core, with accuracy and KL: seconds", 3, 2, False,
+         lambda r, who: r.get("analyse", who, "wall_s", "sql"), ("resample", "analyse")),
+    Line("the same: peak RSS, MB", 300, 200, False,
+         lambda r, who: r.get("analyse", who, "peak_rss_mb", "sql"), ("resample", "analyse"), 0),
     Line("reading `sql`: rate, × rollouts 0.1.11", 5, 8, True,
          lambda r, who: r.ratio("cache_read", OURS, "per_s", to=EARLIER, cache="sql"), ("cache_read",), 1),
     Line("reading `json`: rate, × rollouts 0.1.11", 2, 2.5, True,
@@ -416,6 +455,7 @@ def main():
                     getattr(runner, "job_" + job)(peers[turn:] + peers[:turn])
         finally:
             runner.server.stop()
+            runner.byte_code.cleanup()
     print(report(runner.rows))
 
 
