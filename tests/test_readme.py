@@ -134,7 +134,7 @@ def test_data_blocks_parse() -> None:
 def test_the_two_commands_stand_in_the_readme(ending: str) -> None:
     wanted = {
         "python example.py": "pip install . ./plugins/rollouts-local && python example.py",
-        "pytest": "pip install -r requirements-dev.txt && pytest",
+        "pytest": "pip install -r requirements-dev.txt && pytest -n 2 --dist worksteal",
     }
     commands = [c for b in blocks_of(ROOT / "README.md") if b.language == "console" for c in commands_of(b)]
     assert wanted[ending] in commands
