@@ -1,5 +1,8 @@
 """Makes answers durable before anybody sees them. Knows a cache only as a `CacheBackend`.
 
+Where another process has stored the sample meanwhile, its answer stands and is the one that is shown: what a user works
+with is what the cache gives later.
+
 A backend that has `store_many` gets group commits: the first worker with an answer leads, commits what has gathered,
 and goes on until nothing is left; the others hand theirs over and fetch the next sample at once. Their samples wait
 for the commit, not they. Any other backend is called by each worker itself.
@@ -9,9 +12,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from rollouts.engine.guests import said
 from rollouts.engine.jobs import Job
@@ -24,6 +27,7 @@ from rollouts.typing import CacheBackend
 logger = logging.getLogger("rollouts")
 
 Kept = tuple[Job, Response]
+StoreMany: TypeAlias = Callable[[Sequence[tuple[SampleKey, Response]]], Mapping[SampleKey, Response] | None]
 
 
 class Store:
@@ -39,9 +43,7 @@ class Store:
         self.label = label
         self.credit = credit or f"the cache {label!r}"
         self.location: str = str(getattr(backend, "location", None) or f"{label}@{id(backend)}")
-        self._store_many: Callable[[Sequence[tuple[SampleKey, Response]]], None] | None = getattr(
-            backend, "store_many", None
-        )
+        self._store_many: StoreMany | None = getattr(backend, "store_many", None)
         self._lock = threading.Lock()
         self._gathered: list[tuple[Kept, Callable[[list[Kept]], None]]] = []
         self._led = False
@@ -72,10 +74,12 @@ class Store:
             ) from error
 
     def keep(self, kept: Kept, then: Callable[[list[Kept]], None]) -> None:
-        """Make one answer durable, then call `then` with it (perhaps with others, perhaps on another worker)."""
+        """Make one answer durable, then call `then` with it (perhaps with others, perhaps on another worker).
+
+        `then` gets the answer that stands.
+        """
         if self._store_many is None:
-            self._store_one(kept)
-            then([kept])
+            then([self._store_one(kept)])
             return
         with self._lock:
             self._gathered.append((kept, then))
@@ -88,29 +92,30 @@ class Store:
                 if not batch:
                     self._led = False
                     return
-            self._store_batch([item for item, _ in batch])
+            stored = self._store_batch([item for item, _ in batch])
             # Runs differ in what they do next; most batches are of one run.
             groups: dict[Callable[[list[Kept]], None], list[Kept]] = {}
-            for item, done in batch:
+            for item, (_, done) in zip(stored, batch, strict=True):
                 groups.setdefault(done, []).append(item)
             for done, items in groups.items():
                 done(items)
 
-    def _store_batch(self, batch: list[Kept]) -> None:
+    def _store_batch(self, batch: list[Kept]) -> list[Kept]:
         assert self._store_many is not None
         try:
-            self._store_many([(job.key, response) for job, response in batch])
+            there = self._store_many([(job.key, response) for job, response in batch])
         except BaseException:  # even `sys.exit()` in a plugin must not take the leader away from those who wait
             # One bad entry must not cost the others their place.
-            for kept in batch:
-                self._store_one(kept)
+            return [self._store_one(kept) for kept in batch]
+        return [_standing(kept, there.get(kept[0].key)) for kept in batch] if there else batch
 
-    def _store_one(self, kept: Kept) -> None:
+    def _store_one(self, kept: Kept) -> Kept:
         job, response = kept
         try:
-            self.backend.store(job.key, response)
+            return _standing(kept, self.backend.store(job.key, response))
         except BaseException as error:
             self._fail(job, error)
+            return kept
 
     def _fail(self, job: Job, error: BaseException) -> None:
         with self._lock:
@@ -142,3 +147,13 @@ class Store:
 
     def __reduce__(self) -> Any:
         raise TypeError("a cache in use cannot be pickled; give the other process its name and directory")
+
+
+def _standing(kept: Kept, there: Response | None) -> Kept:
+    """The answer that is stored: ours, or the one that was there before it. Ours is paid for all the same."""
+    job, response = kept
+    if there is None:
+        return kept
+    if job.given is None:
+        job.paid = response.usage
+    return job, replace(there, cached=job.given is not None)

@@ -6,6 +6,8 @@ import pytest
 
 from rollouts.engine.claims import CLAIMS
 from rollouts.exceptions import BadRequest, CacheError, ConfigError, OfflineMiss, RolloutsError, SamplingError
+from rollouts.identity import SampleKey
+from rollouts.results import Response, Usage
 from rollouts.testing.server import Reply, chat_reply
 
 NO = Reply(status=400, json={"error": {"message": "no"}})
@@ -131,6 +133,30 @@ def test_a_cache_that_fails_costs_the_client_that_was_asking_nothing(server, mak
     assert isinstance(second, CacheError)
     server.reply = None
     assert len(asking.generate("Hello", n_samples=20)) == 20
+
+
+@pytest.mark.parametrize("cache", ["json", "sql", "requests-cache"])
+def test_the_answer_that_another_process_stored_first_is_the_one_that_is_returned(server, make_client, tmp_path, cache):
+    client = make_client(use_cache=cache)
+    client.generate("Hello", seed=100)  # so that the store is there to be written from outside
+    backend = client._resources.call(client._resources.resolve(client.settings), 1).store.backend
+    request = next(iter(backend.entries())).request
+    server.hold()
+    got = []
+    asking = threading.Thread(target=lambda: got.append(client.generate("Hello", n_samples=3)))
+    asking.start()
+    server.wait_for(4)
+    for number in (0, 2):
+        theirs = Response(f"theirs {number}", provider="Loopback", model="test/model", usage=Usage(cost=5.0))
+        backend.store(SampleKey(request, number), theirs)
+    server.release()
+    asking.join(10)
+
+    texts = [response.content for response in got[0]]
+    assert (texts[0], texts[2]) == ("theirs 0", "theirs 2")
+    assert [response.content for response in client.generate("Hello", n_samples=3)] == texts
+    assert [response.cached for response in got[0]] == [False] * 3  # each was asked and paid for
+    assert (client.usage.requests, client.usage.cost) == (4, pytest.approx(4 * chat_reply()["usage"]["cost"]))
 
 
 PREFILLED = ["One\n<think>\nHm", "Two\n<think>\nHm"]
