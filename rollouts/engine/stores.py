@@ -47,6 +47,8 @@ class Store:
         self._lock = threading.Lock()
         self._gathered: list[tuple[Kept, Callable[[list[Kept]], None]]] = []
         self._led = False
+        self._unusable = False
+        """True while nothing can be stored at all."""
         self._problem: str | None = None
         self._reported = False
 
@@ -79,7 +81,7 @@ class Store:
         `then` gets the answer that stands.
         """
         if self._store_many is None:
-            then([self._store_one(kept)])
+            then([self._store_one(kept) or kept])
             return
         with self._lock:
             self._gathered.append((kept, then))
@@ -104,18 +106,36 @@ class Store:
         assert self._store_many is not None
         try:
             there = self._store_many([(job.key, response) for job, response in batch])
-        except BaseException:  # even `sys.exit()` in a plugin must not take the leader away from those who wait
-            # One bad entry must not cost the others their place.
-            return [self._store_one(kept) for kept in batch]
-        return [_standing(kept, there.get(kept[0].key)) for kept in batch] if there else batch
+        except BaseException as error:  # even `sys.exit()` in a plugin must not take the leader from those who wait
+            if self._unusable or (len(batch) == 1 and isinstance(error, CacheError)):
+                self._fail(batch[0][0], error)
+                return batch
+            return self._store_apart(batch)
+        self._unusable = False
+        if not there or not isinstance(there, Mapping):
+            return batch
+        return [_standing(kept, there.get(kept[0].key)) for kept in batch]
 
-    def _store_one(self, kept: Kept) -> Kept:
+    def _store_apart(self, batch: list[Kept]) -> list[Kept]:
+        """Store what could not be stored together: one bad entry must not cost the others their place.
+
+        Where the first and the last fail too, it is the storage, and each try may wait a minute for its lock.
+        """
+        ends = {i: self._store_one(batch[i]) for i in {0, len(batch) - 1}}
+        if len(batch) > 1 and not any(ends.values()):
+            self._unusable = True
+            return batch
+        between = {i: self._store_one(batch[i]) for i in range(1, len(batch) - 1)}
+        return [{**ends, **between}[i] or kept for i, kept in enumerate(batch)]
+
+    def _store_one(self, kept: Kept) -> Kept | None:
+        """The answer that stands; None where it cannot be stored."""
         job, response = kept
         try:
             return _standing(kept, self.backend.store(job.key, response))
         except BaseException as error:
             self._fail(job, error)
-            return kept
+            return None
 
     def _fail(self, job: Job, error: BaseException) -> None:
         with self._lock:
@@ -149,10 +169,10 @@ class Store:
         raise TypeError("a cache in use cannot be pickled; give the other process its name and directory")
 
 
-def _standing(kept: Kept, there: Response | None) -> Kept:
+def _standing(kept: Kept, there: object) -> Kept:
     """The answer that is stored: ours, or the one that was there before it. Ours is paid for all the same."""
     job, response = kept
-    if there is None:
+    if not isinstance(there, Response):
         return kept
     if job.given is None:
         job.paid = response.usage
