@@ -235,7 +235,8 @@ def resample(
         got = ask_each(ask, [*wants, *forced_wants], **settings)
         arms, forced_arms = got[: len(wants)], got[len(wants) :]
     else:
-        rule = width_below(until, of="majority" if truth is None else "accuracy") if isinstance(until, float) else until
+        of = "majority" if truth is None else "accuracy"
+        rule = width_below(until, of=of, policy=policy) if isinstance(until, float) else until
         if not callable(rule):
             raise ConfigError(f"until={until!r}: give a width between 0 and 1, or a rule.")
         arms = _in_rounds(ask, prompts, n_samples, seed, rule, judging, round_size, settings)

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from rollouts.exceptions import ConfigError
 from rollouts.hookspecs import hookimpl
 from rollouts.resampling.sentences import sentences
+from rollouts.resampling.words import known_word
 from rollouts.typing import Span, Spec, Splitter
 
 Style: TypeAlias = str | Splitter
@@ -78,9 +79,8 @@ def find_splitter(style: Style) -> Splitter:
     """
     if callable(style):
         return style
-    if style in STYLES:
-        return STYLES[style]
-    raise ConfigError(f"no splitter is called {style!r}: use one of {', '.join(STYLES)}, or pass a function.")
+    known_word("style", style, STYLES, also=", or a function that cuts")
+    return STYLES[style]
 
 
 def _check_lossless(text: str, spans: Sequence[Span]) -> None:
