@@ -12,17 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rollouts.exceptions import ConfigError, RolloutsWarning
-from rollouts.resampling.answers import (
-    Answer,
-    Extract,
-    Grade,
-    Policies,
-    Where,
-    answers_of,
-    correctness,
-    normalize,
-)
+from rollouts.resampling.answers import Answer, Policies, Where
 from rollouts.resampling.asking import Asker, Want, ask_distinct, ask_each, frozen, joined
+from rollouts.resampling.equality import Grade, normalize
+from rollouts.resampling.extracting import Extract, InBox
+from rollouts.resampling.judging import Judging
 from rollouts.resampling.splitters import first_sentence
 from rollouts.resampling.stopping import Rule, width_below
 from rollouts.resampling.trace import FORCED_LEAD, Positions, Trace
@@ -33,28 +27,6 @@ r"""Few tokens, and a stop at the brace that ends the answer. A bare `}` would c
 
 ROUND = 10
 """Samples of each position in one round of an adaptive run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judging:
-    """How answers are found and judged; may be changed on stored samples without asking again."""
-
-    truth: Grade | None = None
-    """The true answer, or a function that judges a normalised one; None where right and wrong are not asked."""
-    extract: Extract = "boxed"
-    where: Where = "answer"
-    policy: Policies = "drop"
-    normalise: Callable[[str], str] = normalize
-
-    def answers(self, rollouts: Rollouts) -> list[Answer]:
-        """The answer of each sample asked for, failed ones included."""
-        return answers_of(rollouts.slots, self.extract, where=self.where, normalise=self.normalise)
-
-    def correct(self, answers: Sequence[Answer]) -> list[bool | None]:
-        """Whether each answer is right; None where it is left out, or where no truth is known."""
-        if self.truth is None:
-            return [None] * len(answers)
-        return correctness(answers, self.truth, self.policy, self.normalise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +135,7 @@ class Resampling:
 
     def _forced_judging(self) -> Judging:
         j = self.judging
-        how: Extract = j.extract if callable(j.extract) else "forced-box"
+        how: Extract = j.extract if callable(j.extract) else InBox(j.extract)
         return Judging(j.truth, how, "anywhere", j.policy, j.normalise)
 
     @classmethod
@@ -263,7 +235,8 @@ def resample(
         got = ask_each(ask, [*wants, *forced_wants], **settings)
         arms, forced_arms = got[: len(wants)], got[len(wants) :]
     else:
-        rule = width_below(until, of="majority" if truth is None else "accuracy") if isinstance(until, float) else until
+        of = "majority" if truth is None else "accuracy"
+        rule = width_below(until, of=of, policy=policy) if isinstance(until, float) else until
         if not callable(rule):
             raise ConfigError(f"until={until!r}: give a width between 0 and 1, or a rule.")
         arms = _in_rounds(ask, prompts, n_samples, seed, rule, judging, round_size, settings)
