@@ -131,6 +131,17 @@ def elsewhere(arguments: argparse.Namespace) -> str | None:
     return None
 
 
+def whole(text: str) -> int:
+    """The value of an option that counts."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number, 0 or more")
+    return value
+
+
 def json_object(text: str) -> dict[str, Any]:
     """The value of an option that is a JSON object."""
     try:
