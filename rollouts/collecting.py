@@ -61,9 +61,10 @@ class Collector:
         """Take what is done."""
         for job, result in results:
             if isinstance(result, Response):
-                self._mixture.add(result)
                 if result.prefill is not None or self._transforms:
                     result = self._checked(job, result)
+                else:
+                    self._mixture.add(result)
             if self._keep is None:
                 if isinstance(result, Response) and isinstance(result.raw_source, bytes):
                     keep_raw(result, self._spill.take(result.raw_source))
@@ -81,6 +82,7 @@ class Collector:
                 "(provider={'only': ['…']}; `rollouts probe` finds one), or take require_prefill off."
             )
             return job.failure("failed", error, response.attempts)
+        self._mixture.add(response)  # not before: what was refused is no part of the set
         self._tally.add(response)
         try:
             for transform in self._transforms:
@@ -153,7 +155,8 @@ class Collector:
             if everything:
                 error.rollouts = everything[0] if self._single else everything
             raise error
-        watch.mixed(self._mixture, settings.given_sampling.get("provider"))
+        routing = settings.given_sampling.get("provider") or settings.extra_body.get("provider")
+        watch.mixed(self._mixture, routing)
         watch.duplicates(everything, settings.given_sampling)
 
     def _warn_of_continuation(self) -> None:
