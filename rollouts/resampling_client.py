@@ -56,12 +56,13 @@ class ResamplingMethods(ABC):
         """
         if isinstance(style, str) and style not in resampling.STYLES:
             style = self.plugins.make("splitter", style)
-        dialect = self._dialect(settings)
+        marks = self._dialect(settings)
         if isinstance(source, Response):
-            return resampling.Trace.from_response(source, question, style=style, dialect=dialect)
+            return resampling.Trace.from_response(source, question, style=style).fitted(marks)
         if question is None:
             raise ConfigError("a text does not know what was asked: pass `question=`.")
-        return resampling.Trace.from_text(question, source, style=style, dialect=dialect)
+        made = resampling.Trace.from_text(question, source, style=style, dialect=marks)
+        return replace(made, dialect=None, model_dialect=marks)
 
     def resample(
         self,
@@ -183,16 +184,13 @@ class ResamplingMethods(ABC):
         return {"seed": self.settings.seed, **options}
 
     def _fitted(self, trace: Trace | Response, options: dict[str, Any]) -> Trace:
-        """The trace with the marks of the model that is asked, unless it has marks of its own."""
-        from rollouts.resampling.trace import THINK
-
+        """The trace with the marks of the model that is asked, unless others were chosen for it."""
         settings: dict[str, Any] = {
             name: options[name] for name in ("model", "adapter", "base_url", "template") if name in options
         }
         if isinstance(trace, Response):
             return self.trace(trace, **settings)
-        dialect = self._dialect(settings)
-        return replace(trace, dialect=dialect) if trace.dialect == THINK != dialect else trace
+        return trace.fitted(self._dialect(settings))
 
     def _dialect(self, settings: dict[str, Any]) -> Dialect:
         resolved = self._resources.resolve(self.settings.override(**settings))

@@ -179,7 +179,7 @@ class Resampling:
 
         A text with the closing tag is thought and answer; one without it is an answer. `judging`: as for `judged`.
         """
-        closing = trace.dialect.close.strip()
+        closing = trace.marks.mark
 
         def response(text: str, index: int) -> Response:
             thought, tag, content = text.partition(closing) if closing else ("", "", text)
