@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     )
     from rollouts.resampling.dialects import Dialect
     from rollouts.resampling.plans import ResamplePlan, plan_resample
-    from rollouts.resampling.resampling import Judging, Resampling, force_answer, force_answers, resample
+    from rollouts.resampling.resampling import Judging, Resampling
+    from rollouts.resampling.sampling import force_answer, force_answers, resample
     from rollouts.resampling.splitters import STYLES, first_sentence, piece, split_sentences
     from rollouts.resampling.stopping import any_of, converged, width_below, wilson
     from rollouts.resampling.trace import Trace, transplant
@@ -56,7 +57,8 @@ __getattr__ = names_from(
         "conditional": ["Conditional", "Resilience", "Steering", "draw_until", "resilience", "steer"],
         "dialects": ["Dialect"],
         "plans": ["ResamplePlan", "plan_resample"],
-        "resampling": ["Judging", "Resampling", "force_answer", "force_answers", "resample"],
+        "resampling": ["Judging", "Resampling"],
+        "sampling": ["force_answer", "force_answers", "resample"],
         "splitters": ["STYLES", "first_sentence", "piece", "split_sentences"],
         "stopping": ["any_of", "converged", "width_below", "wilson"],
         "trace": ["Trace", "transplant"],

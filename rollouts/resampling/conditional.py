@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from rollouts.exceptions import ConfigError
 from rollouts.resampling.asking import Asker, Want, ask_each, frozen
+from rollouts.resampling.checking import whole
 from rollouts.resampling.resampling import first_of
 from rollouts.resampling.splitters import piece, split_sentences
 from rollouts.resampling.trace import Prompt, Trace
@@ -66,10 +66,8 @@ def draw_until(
     Raises:
         ConfigError: A number below 1.
     """
-    if min(n_accepted, max_draws, round_size) < 1:
-        raise ConfigError(
-            f"n_accepted={n_accepted}, max_draws={max_draws}, round_size={round_size}: all must be at least 1."
-        )
+    n_accepted, max_draws = whole("n_accepted", n_accepted), whole("max_draws", max_draws)
+    round_size = whole("round_size", round_size)
     accepted: list[Response] = []
     rejected: list[Response] = []
     failures: list[Failure] = []
@@ -152,8 +150,7 @@ def resilience(
     Raises:
         ConfigError: A position or number out of range.
     """
-    if min(n_samples, max_rounds) < 1:
-        raise ConfigError(f"n_samples={n_samples}, max_rounds={max_rounds}: both must be at least 1.")
+    n_samples, max_rounds = whole("n_samples", n_samples), whole("max_rounds", max_rounds)
     at = trace.position(i)
     target = trace.sentence(at)
     thoughts = [trace.prefix(at)] * n_samples
@@ -257,10 +254,8 @@ def steer(
     Raises:
         ConfigError: A position or number out of range.
     """
-    if min(max_rounds, candidates) < 1 or continuations < 0:
-        raise ConfigError(
-            f"max_rounds={max_rounds}, candidates={candidates}: at least 1; continuations={continuations}: at least 0."
-        )
+    max_rounds, candidates = whole("max_rounds", max_rounds), whole("candidates", candidates)
+    continuations = whole("continuations", continuations, 0)
     thought, chosen, requests, score = trace.prefix(i), [], 0, 0.0
     settings = {**settings, "max_tokens": max_tokens}
     for _ in range(max_rounds):

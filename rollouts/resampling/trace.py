@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from rollouts.exceptions import ConfigError
+from rollouts.resampling.checking import integer
 from rollouts.resampling.dialects import THINK, Dialect
 from rollouts.resampling.splitters import Style, piece, split_sentences
 from rollouts.results import Response
@@ -151,8 +152,10 @@ class Trace:
         Raises:
             ConfigError: There is no such sentence.
         """
-        last = len(self) - (0 if end else 1)
-        at = i + len(self) if i < 0 else i
+        number, last = integer(i), len(self) - (0 if end else 1)
+        if number is None:
+            raise ConfigError(f"{i!r} is no position: give a sentence's number, 0 to {last}.")
+        at = number + len(self) if number < 0 else number
         if not 0 <= at <= last:
             raise ConfigError(f"there is no position {i}: the trace has {len(self)} sentences, positions 0 to {last}.")
         return at
@@ -165,11 +168,12 @@ class Trace:
         Raises:
             ConfigError: A position out of range, or none at all.
         """
-        if isinstance(wanted, str):
-            if wanted != "all":
-                raise ConfigError(f'positions={wanted!r}: give "all", a number or numbers.')
+        if isinstance(wanted, str) and wanted == "all":
             return tuple(range(len(self)))
-        numbers = [wanted] if isinstance(wanted, int) else list(wanted)
+        only = integer(wanted)
+        if only is None and (isinstance(wanted, str) or not isinstance(wanted, Iterable)):
+            raise ConfigError(f'positions={wanted!r}: give "all", a number or numbers.')
+        numbers: list[int] = [only] if only is not None else list(wanted)  # type: ignore[arg-type]
         if not numbers:
             raise ConfigError("positions is empty: give at least one sentence's number.")
         return tuple(sorted({self.position(i, end=True) for i in numbers}))
@@ -186,6 +190,16 @@ class Trace:
     def suffix(self, i: int) -> str:
         """What the prefix leaves out; the two joined are the thought."""
         return self.thought[len(self.prefix(i)) :]
+
+    def own_number(self, prompt: Sequence[Message]) -> int | None:
+        """The number of the trace's own sample where `prompt` is what that one was asked; None for other prompts.
+
+        Among the samples of that prompt it would stand for one that leaves a sentence out, and it has every sentence:
+        it was chosen, not drawn.
+        """
+        if self.response is None or _prompt_of(self.response, self.marks) != list(prompt):
+            return None
+        return self.response.seed
 
     def prompt(self, i: int) -> list[Message]:
         """The prompt that makes the model go on before sentence `i`."""
@@ -248,6 +262,21 @@ def _messages(question: str | Sequence[Message]) -> list[Message]:
 def _asked_of(prompt: Any) -> str | tuple[Message, ...]:
     """The question in a prompt that was sent: what a client makes of it."""
     return _opened(prompt)[0] if isinstance(prompt, str) else _messages_before(prompt)
+
+
+def _prompt_of(response: Response, marks: Dialect) -> list[Message] | None:
+    """What a sample was asked, as the messages that a client makes of it; None where that is not known."""
+    if response.prompt is None:
+        return None
+    if isinstance(response.prompt, str):
+        question, tag, begun = _opened(response.prompt)
+        before, turn = _messages(question), marks.open + begun if tag else ""
+    else:
+        before, turn = list(response.prompt), ""
+        if before and before[-1].get("role") == "assistant":
+            turn = before.pop().get("content") or ""
+    turn = turn if response.prefill is None else response.prefill
+    return [*before, {"role": "assistant", "content": turn}] if turn else before
 
 
 def _opened(prompt: str) -> tuple[str, str, str]:
