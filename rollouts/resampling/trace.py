@@ -32,7 +32,8 @@ FORCED_LEAD = "Therefore, the final answer is \\boxed{"
 class Trace:
     """One chain of thought: what was asked, the thought, its sentences, and the answer that followed.
 
-    Build it with `Trace.from_response` or `Trace.from_text`.
+    Build it with `client.trace`, which knows how the client's model marks thought, or with `Trace.from_response` or
+    `Trace.from_text`, whose prompts say `<think>` until a client resamples them.
     """
 
     question: str | tuple[Message, ...]
