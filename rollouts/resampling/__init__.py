@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING
 from rollouts.lazily import names_from
 
 if TYPE_CHECKING:
-    from rollouts.resampling.answers import (
-        Answer,
-        answers_of,
-        boxed,
-        category,
-        extract,
-        extractor,
-        grade,
-        normalize,
-        normalize_latex,
-    )
+    from rollouts.resampling.answers import Answer, answers_of, category
     from rollouts.resampling.asking import Asker
     from rollouts.resampling.conditional import (
         Conditional,
@@ -31,8 +21,11 @@ if TYPE_CHECKING:
         steer,
     )
     from rollouts.resampling.dialects import Dialect
+    from rollouts.resampling.equality import grade, normalize, normalize_latex
+    from rollouts.resampling.extracting import boxed, extract, extractor
+    from rollouts.resampling.judging import Judging
     from rollouts.resampling.plans import ResamplePlan, plan_resample
-    from rollouts.resampling.resampling import Judging, Resampling
+    from rollouts.resampling.resampling import Resampling
     from rollouts.resampling.sampling import force_answer, force_answers, resample
     from rollouts.resampling.splitters import STYLES, first_sentence, piece, split_sentences
     from rollouts.resampling.stopping import any_of, converged, width_below, wilson
@@ -42,22 +35,15 @@ if TYPE_CHECKING:
 __getattr__ = names_from(
     __name__,
     {
-        "answers": [
-            "Answer",
-            "answers_of",
-            "boxed",
-            "category",
-            "extract",
-            "extractor",
-            "grade",
-            "normalize",
-            "normalize_latex",
-        ],
+        "answers": ["Answer", "answers_of", "category"],
         "asking": ["Asker"],
         "conditional": ["Conditional", "Resilience", "Steering", "draw_until", "resilience", "steer"],
         "dialects": ["Dialect"],
+        "equality": ["grade", "normalize", "normalize_latex"],
+        "extracting": ["boxed", "extract", "extractor"],
+        "judging": ["Judging"],
         "plans": ["ResamplePlan", "plan_resample"],
-        "resampling": ["Judging", "Resampling"],
+        "resampling": ["Resampling"],
         "sampling": ["force_answer", "force_answers", "resample"],
         "splitters": ["STYLES", "first_sentence", "piece", "split_sentences"],
         "stopping": ["any_of", "converged", "width_below", "wilson"],

@@ -6,46 +6,17 @@ sentence i leaves it out. So the kept arm of a sentence is the removed arm of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rollouts.exceptions import ConfigError
-from rollouts.resampling.answers import (
-    Answer,
-    Extract,
-    Grade,
-    Policies,
-    Where,
-    answers_of,
-    correctness,
-    normalize,
-)
+from rollouts.resampling.answers import Answer
+from rollouts.resampling.extracting import Extract, InBox
+from rollouts.resampling.judging import Judging
 from rollouts.resampling.splitters import first_sentence
 from rollouts.resampling.trace import Trace
 from rollouts.results import Failure, Response, Rollouts
-
-
-@dataclass(frozen=True, slots=True)
-class Judging:
-    """How answers are found and judged; may be changed on stored samples without asking again."""
-
-    truth: Grade | None = None
-    """The true answer, or a function that judges a normalised one; None where right and wrong are not asked."""
-    extract: Extract = "boxed"
-    where: Where = "answer"
-    policy: Policies = "drop"
-    normalise: Callable[[str], str] = normalize
-
-    def answers(self, rollouts: Rollouts) -> list[Answer]:
-        """The answer of each sample asked for, failed ones included."""
-        return answers_of(rollouts.slots, self.extract, where=self.where, normalise=self.normalise)
-
-    def correct(self, answers: Sequence[Answer]) -> list[bool | None]:
-        """Whether each answer is right; None where it is left out, or where no truth is known."""
-        if self.truth is None:
-            return [None] * len(answers)
-        return correctness(answers, self.truth, self.policy, self.normalise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +125,7 @@ class Resampling:
 
     def _forced_judging(self) -> Judging:
         j = self.judging
-        how: Extract = j.extract if callable(j.extract) else "forced-box"
+        how: Extract = j.extract if callable(j.extract) else InBox(j.extract)
         return Judging(j.truth, how, "anywhere", j.policy, j.normalise)
 
     @classmethod

@@ -9,10 +9,13 @@ from numbers import Real
 from typing import Any
 
 from rollouts.exceptions import ConfigError, RolloutsWarning
-from rollouts.resampling.answers import Answer, Extract, Grade, Policies, Where, normalize
+from rollouts.resampling.answers import Answer, Policies, Where
 from rollouts.resampling.asking import Asker, Want, ask_each
 from rollouts.resampling.checking import whole
-from rollouts.resampling.resampling import Judging, Resampling
+from rollouts.resampling.equality import Grade, normalize
+from rollouts.resampling.extracting import Extract
+from rollouts.resampling.judging import Judging
+from rollouts.resampling.resampling import Resampling
 from rollouts.resampling.rounds import ask_in_rounds
 from rollouts.resampling.stopping import Rule, width_below
 from rollouts.resampling.trace import FORCED_LEAD, Positions, Trace
@@ -66,7 +69,8 @@ def resample(
         policy: What becomes of samples without an answer.
         normalise: What makes equal answers equal strings.
         forced_samples: Forced answers of each position; `n_samples` when None.
-        forced_lead: What a forced answer begins with; the default ends in `\boxed{`.
+        forced_lead: What a forced answer begins with; the default ends in `\boxed{`. After one that opens no box the
+            answer is looked for in all that the model wrote.
         forced_settings: Sampling settings of the forced answers, over `FORCED_SETTINGS` and those of the call.
         **settings: Settings of the call, as for `client.generate`.
 
@@ -127,7 +131,8 @@ def rule_of(until: Rule | float | None, judging: Judging) -> Rule | None:
         ConfigError: It is no rule.
     """
     if isinstance(until, Real) and not isinstance(until, bool):
-        return width_below(float(until), of="majority" if judging.truth is None else "accuracy")
+        of = "majority" if judging.truth is None else "accuracy"
+        return width_below(float(until), of=of, policy=judging.policy)
     if until is not None and not callable(until):
         raise ConfigError(f"until={until!r}: give a width between 0 and 1, or a rule.")
     return until

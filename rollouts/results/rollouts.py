@@ -53,7 +53,7 @@ class Rollouts(Sequence[Response]):
 
     def __post_init__(self) -> None:
         failures = tuple(s for s in self.slots if isinstance(s, Failure))
-        responses = tuple(s for s in self.slots if isinstance(s, Response)) if failures else self.slots
+        responses = tuple(s for s in self.slots if isinstance(s, Response)) if failures else tuple(self.slots)
         object.__setattr__(self, "responses", responses)
         object.__setattr__(self, "failures", failures)
 

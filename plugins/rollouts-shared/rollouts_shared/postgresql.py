@@ -66,16 +66,16 @@ class PostgresqlCache:
             hits: list[tuple[SampleKey, Response]] = self._database.run("read", partial(self._load, chunk), [])
             yield from hits
 
-    def store(self, key: SampleKey, response: Response) -> None:
-        """Keep an answer; on return it is committed. The first answer to a sample stays.
+    def store(self, key: SampleKey, response: Response) -> Response | None:
+        """Keep an answer; on return it is committed. The first answer to a sample stays, and is returned.
 
         Raises:
             CacheError: The database cannot be written.
         """
-        self.store_many([(key, response)])
+        return self.store_many([(key, response)]).get(key)
 
-    def store_many(self, pairs: Iterable[tuple[SampleKey, Response]]) -> None:
-        """Keep many answers in one transaction.
+    def store_many(self, pairs: Iterable[tuple[SampleKey, Response]]) -> dict[SampleKey, Response]:
+        """Keep many answers in one transaction; returns those that were there already.
 
         Raises:
             CacheError: The database cannot be written, or a number is too large for it.
@@ -83,8 +83,10 @@ class PostgresqlCache:
         # In one order everywhere: two transactions that insert the same samples crosswise would wait for each other.
         rows = sorted((_Row(key, response) for key, response in pairs), key=lambda row: row.order)
         if not rows:
-            return
-        self._database.run("written", lambda connection: self._store(connection, rows), None)
+            return {}
+        there: list[SampleKey] = self._database.run("written", lambda connection: self._store(connection, rows), [])
+        nothing: list[tuple[SampleKey, Response]] = []
+        return dict(self._database.run("read", partial(self._load, there), nothing)) if there else {}
 
     def entries(self) -> Iterator[StoredEntry]:
         """Yield what is stored, by fingerprint and number.
@@ -177,13 +179,14 @@ class PostgresqlCache:
 
     # ── Writing ──
 
-    def _store(self, connection: Connection, rows: Sequence[_Row]) -> None:
+    def _store(self, connection: Connection, rows: Sequence[_Row]) -> list[SampleKey]:
+        """Insert what is not there; returns the samples whose answers stay."""
         numbers = self._request_rows(connection, {row.request: None for row in rows})
         waiting = {(numbers[row.request.fingerprint], row.number): row for row in reversed(rows)}
         added = _insert(connection, waiting)
         there = [place for place in waiting if place not in added]
         if not there:
-            return
+            return []
         asked = {"requests": [request for request, _ in there], "numbers": [number for _, number in there]}
         found = connection.execute(text(tables.READ_THESE), asked).all()
         damaged = [(request, number) for request, number, record in found if not _is_kept(record, number)]
@@ -191,6 +194,8 @@ class PostgresqlCache:
             bad = {"requests": [request for request, _ in damaged], "numbers": [number for _, number in damaged]}
             connection.execute(text(tables.SET_ASIDE), bad)
             _insert(connection, {place: waiting[place] for place in damaged})
+        stay = [waiting[place] for place in there if place not in set(damaged)]
+        return [SampleKey(row.request, row.number) for row in stay]
 
     def _request_rows(self, connection: Connection, requests: Iterable[SampleRequest]) -> dict[str, int]:
         """The row of each request, which is made where there is none."""

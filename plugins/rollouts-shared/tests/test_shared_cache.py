@@ -153,6 +153,14 @@ def test_a_damaged_row_is_a_miss_and_is_kept_aside(cache: PostgresqlCache, url: 
     assert run(url, "SELECT number, record FROM rollouts_damaged") == [(0, record)]
 
 
+def test_who_stores_second_is_given_the_answer_that_stays(cache: PostgresqlCache) -> None:
+    key = SampleKey(sample_request(), 0)
+    assert cache.store(key, sample_response(0, "first")) is None
+    there = cache.store(key, sample_response(0, "second"))
+    assert there is not None
+    assert (there.content, there.raw) == ("first (0)", {"id": "gen-0"})
+
+
 def test_a_stored_error_is_asked_again_and_gives_way_to_the_answer(cache: PostgresqlCache, url: str) -> None:
     key = SampleKey(sample_request(), 0)
     cache.store(key, replace(sample_response(0, "overloaded"), finish_reason="error"))
