@@ -267,17 +267,12 @@ def _asked_of(prompt: Any) -> str | tuple[Message, ...]:
 
 def _prompt_of(response: Response, marks: Dialect) -> list[Message] | None:
     """What a sample was asked, as the messages that a client makes of it; None where that is not known."""
-    if response.prompt is None:
-        return None
-    if isinstance(response.prompt, str):
-        question, tag, begun = _opened(response.prompt)
-        before, turn = _messages(question), marks.open + begun if tag else ""
-    else:
-        before, turn = list(response.prompt), ""
-        if before and before[-1].get("role") == "assistant":
-            turn = before.pop().get("content") or ""
-    turn = turn if response.prefill is None else response.prefill
-    return [*before, {"role": "assistant", "content": turn}] if turn else before
+    prompt = response.prompt
+    if not isinstance(prompt, str):
+        return None if prompt is None else list(prompt)
+    question, tag, begun = _opened(prompt)
+    turn = marks.open + begun if tag else ""
+    return [*_messages(question), {"role": "assistant", "content": turn}] if turn else _messages(question)
 
 
 def _opened(prompt: str) -> tuple[str, str, str]:

@@ -64,7 +64,6 @@ def test_the_arm_that_goes_on_from_the_injected_thought_leaves_it_out():
         trace_of(1, "What?"),
         trace_of(1, [{"role": "user", "content": "What?"}]),
         trace_of(1).with_question("Which?"),
-        trace_of(1, prefill="[THINK]"),
         Trace.from_response(Response("3", "A b. C d.", prompt=OPENED, seed=1), "Which?"),
         Trace.from_text("What?", "A b. C d."),
     ],
@@ -149,6 +148,18 @@ def test_a_trace_from_the_cache_is_known_again(served, client_of):
     assert cached.cached
     client.resample(cached, 1, 1)
     assert served.asked() == [("<think>\nFirst 6.", 1)]
+
+
+def test_a_trace_whose_prompt_was_transformed_is_known_again(served, client_of):
+    from dataclasses import replace
+
+    def shout(conversation):
+        return replace(conversation, prefill=conversation.prefill.upper())
+
+    client = client_of(transforms=[shout])
+    response = client.generate("What?\n<think>\nFirst 6.", 1)[0]
+    client.resample(response, 1, 1)
+    assert served.numbers("<THINK>\nFIRST 6.") == [0, 1]
 
 
 def test_samples_of_the_same_prompt_that_were_drawn_before_are_used(served, client_of):
