@@ -48,7 +48,7 @@ class Run:
     def __init__(
         self,
         call: Call,
-        asks: Iterable[Ask],
+        asks: Iterable[Ask | None],
         *,
         pool: WorkerPool[Job] | ShardPool,
         reporter: Reporter,
@@ -60,7 +60,8 @@ class Run:
 
         Args:
             call: The settings of all asks.
-            asks: The prompts, read only as far as `window` allows.
+            asks: The prompts, read only as far as `window` allows; None where there are none for now, so that they
+                are read again once something is done.
             pool: The workers.
             reporter: Progress and events.
             deliver: Gets the results.
@@ -253,8 +254,9 @@ class Run:
         source = self._source
         while not source.exhausted and self._outstanding <= self._window // 2 and not self.stop.is_set():
             late = not source.read(self._window - self._outstanding)
-            if source.taken:
-                self._start(source.taken)
+            if not source.taken:  # none for now: what is done may bring more
+                return
+            self._start(source.taken)
             source.taken = []
             if late:  # prompts come slowly: let what is done be delivered between two of them
                 self.wake()

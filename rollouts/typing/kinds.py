@@ -135,7 +135,15 @@ class Limiter(Protocol):
 
 @runtime_checkable
 class ThinkTemplate(Protocol):
-    """How a model family marks thought. Stateless."""
+    """How a model family marks thought. Stateless.
+
+    Optional attributes, looked up by name:
+
+    - `closing: str`: the mark that ends a thought, for prompts that hold a closed one and for forced answers. A family
+      that marks no thought (`open("")` is empty) needs none; of any other without it no answer can be forced.
+    - `opening: str`: the mark that begins a thought, where `open` writes white space after it.
+    - `render(messages, prefill) -> str`: the whole prompt as text, for servers that take no messages.
+    """
 
     def open(self, thought: str) -> str:
         """The prefill that puts `thought` at the beginning of the model's reasoning, left open."""
