@@ -70,6 +70,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run_pack(arguments: argparse.Namespace) -> int:
     """Write a pack and tell what is in it."""
+    if arguments.file.exists() and not arguments.force:
+        raise ConfigError(f"{arguments.file} is there already: give another name, or --force.")
     with opened(arguments) as cache, _counter("packed") as tell:
         if next(iter(cache.entries()), None) is None:
             raise ConfigError(elsewhere(arguments) or f"There is nothing in {_place(cache, arguments)}.")

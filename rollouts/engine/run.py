@@ -303,7 +303,8 @@ class Run:
     def refusal(self, job: Job) -> RolloutsError | None:
         """Why this sample must not be sent at all."""
         if self.call.offline:
-            where = self.call.store.label if self.call.store else "none"
+            store = self.call.store
+            where = "none" if store is None else getattr(store.backend, "location", store.label)
             return OfflineMiss(
                 f"offline, and {job.describe()} is not in the cache ({where}; fingerprint "
                 f"{job.ask.request.fingerprint[:16]}). Take offline off to ask for it."

@@ -55,12 +55,13 @@ def test_what_is_cached_is_answered_without_a_key(server, replay, way):
 
 
 @WAYS
-def test_the_first_miss_is_named_and_nothing_is_sent(server, replay, way):
-    with pytest.raises(OfflineMiss, match=r'sample 2 of "Two" is not in the cache \(json') as caught:
+def test_the_first_miss_is_named_and_nothing_is_sent(server, replay, way, tmp_path):
+    with pytest.raises(OfflineMiss, match=r'sample 2 of "Two" is not in the cache \(json:') as caught:
         call(replay, way, ["One", "Two"], 4)
     with pytest.raises(OfflineMiss, match='sample 0 of "Three"'):
         call(replay, way, ["Three"], 1)
 
+    assert f"json:{tmp_path}" in str(caught.value)
     assert "fingerprint" in str(caught.value)
     assert server.connections == 0
 
