@@ -150,7 +150,8 @@ class LoopbackServer:
         self._gate = asyncio.Event()
         if not self._held:
             self._gate.set()
-        loop.run_until_complete(asyncio.start_server(self._serve, sock=listener, ssl=self._tls, backlog=4096))
+        serving = asyncio.start_server(self._serve, sock=listener, ssl=self._tls, backlog=4096)
+        server = loop.run_until_complete(serving)
         # Failed TLS handshakes and clients that leave are what tests provoke, not news.
         loop.set_exception_handler(lambda loop, context: None)
         self._loop = loop
@@ -158,14 +159,16 @@ class LoopbackServer:
         try:
             loop.run_forever()
         finally:
-            listener.close()
-            tasks = asyncio.all_tasks(loop)
-            for task in tasks:
-                task.cancel()
-            if tasks:
+            # A connection that was accepted last is served some turns later. Were the server closed or its tasks
+            # cancelled before that, nobody would answer it and nobody close it.
+            loop.remove_reader(listener)
+            loop.run_until_complete(_turns(8))
+            server.close()
+            while tasks := asyncio.all_tasks(loop):
+                for task in tasks:
+                    task.cancel()
                 loop.run_until_complete(asyncio.wait(tasks))
-            # One more turn, so that aborted transports close their sockets.
-            loop.run_until_complete(asyncio.sleep(0))
+            loop.run_until_complete(_turns(2))  # so that aborted transports close their sockets
             loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -216,6 +219,11 @@ class LoopbackServer:
             chosen = self.reply(request) if self.reply is not None else None
             return chosen or default_reply(request)
         return Reply(status=404, json={"error": {"code": 404, "message": f"no such path: {path}"}})
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 async def _read_request(reader: asyncio.StreamReader, connection: int) -> ReceivedRequest | None:
