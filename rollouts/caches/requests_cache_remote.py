@@ -9,6 +9,7 @@ from typing import Any
 
 from requests_cache import backends
 
+from rollouts.caches.requests_cache import asides
 from rollouts.exceptions import CacheError, ConfigError
 
 REMOTE = {  # requests-cache's class, and the driver that it needs
@@ -55,9 +56,9 @@ class RemoteStorage:
         return found
 
     def names(self) -> list[str]:
-        """All names, in order."""
+        """All names."""
         with self._errors("read") as storage:
-            return sorted(map(str, storage.keys()))
+            return list(map(str, storage.keys()))
 
     def add(self, texts: Sequence[tuple[str, bytes]]) -> list[str]:
         """Keep texts; the names that were taken."""
@@ -70,12 +71,27 @@ class RemoteStorage:
                     storage[name] = text_of(text)
         return taken
 
-    def replace(self, name: str, old: bytes, aside: str) -> None:
-        """Move a text aside, if it is still the one that was seen."""
+    def put_aside(self, name: str, old: bytes) -> str | None:
+        """Move a text to a free name, if it is still the one that was seen."""
         with self._errors("written") as storage, contextlib.suppress(KeyError):
             if _bytes(storage[name]) == old:
+                aside = next(aside for aside in asides(name) if aside not in storage)
                 storage[aside] = text_of(old)
                 del storage[name]
+                return aside
+        return None
+
+    def rename(self, name: str, free: str) -> bool | None:
+        """Give a text another name."""
+        with self._errors("written") as storage:
+            if name not in storage:
+                return None
+            if free in storage:
+                return False
+            with contextlib.suppress(KeyError):
+                storage[free] = storage[name]
+                del storage[name]
+            return True
 
     def remove(self, names: Sequence[str]) -> int:
         """Delete texts; how many there were."""

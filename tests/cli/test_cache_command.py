@@ -515,8 +515,8 @@ def test_links_out_of_the_cache_are_not_followed(run, tmp_path):
     (Path(".rollouts") / "linked-model").symlink_to(Path("other").resolve())
     code, out, _ = run("verify")
     assert code == 1
-    assert out.splitlines()[-2].startswith("4 entries checked: 1 foreign")
-    assert run("verify", "--repair")[0] == 0
+    assert out.splitlines()[-2].startswith("5 entries checked: 1 foreign, 1 unreadable")
+    assert run("verify", "--repair")[0] == 1  # the folder that leads out stays
     assert theirs.exists()
     assert not ours.is_symlink()
 
