@@ -275,6 +275,17 @@ def test_entries_that_could_not_be_exported_are_told(run):
     assert len(Path("a.jsonl").read_text().splitlines()) == 3
 
 
+def test_a_stored_error_is_no_row(run):
+    fill()
+    path = next(Path(".rollouts").rglob("seed_00001.json"))
+    entry = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**entry, "response": {**entry["response"], "finish_reason": "error"}}))
+    code, _, err = run("export", "a.jsonl")
+    assert code == 1
+    assert "1 entries hold no answer" in err
+    assert len(Path("a.jsonl").read_text().splitlines()) == 3
+
+
 # ── convert, import, verify, clear ──
 
 
