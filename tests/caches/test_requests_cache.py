@@ -280,3 +280,48 @@ def test_a_password_is_in_no_location_and_no_pickle(tmp_path):
     assert b"canary" not in pickle.dumps(found)
     assert "canary" not in cache.location + repr(found) + repr(found.raw_source)
     assert json_format.raw_of(read(cache)) == found.raw_body
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"host": "mongodb://me:canary@db.example/x?authSource=canary"},
+        {"host": ["mongodb://me:canary@a.example", "b.example"]},
+        {"host": "h", "aws_secret_access_key": "canary"},
+        {"url": "redis://:canary@h:1/0"},
+        {"host": "mongodb://me:can@ary@db.example/x"},
+        {"connection": type("Connection", (), {"__repr__": lambda self: "canary"})()},
+        {"host": "me:canary@db.example"},
+    ],
+)
+def test_no_secret_is_in_a_location_or_a_warning(options):
+    storage = DictStorage("mongodb", {"namespace": "n", **options})
+    cache = requests_cache.RequestsCache(storage)
+    assert "canary" not in cache.location + cache.place(SampleKey(REQUEST, 0))
+    assert "ary@" not in cache.location
+    storage.remove([NAME])
+    storage.add([(NAME, b"{")])
+    with pytest.warns(RolloutsWarning, match="is damaged") as told:
+        assert get(cache) == []
+    assert "canary" not in str(told[0].message)
+
+
+def test_a_url_in_a_location_names_its_server():
+    storage = DictStorage("mongodb", {"namespace": "n", "host": "mongodb://me:canary@db.example:1/x?a=b"})
+    assert storage.location == "mongodb {'host': 'mongodb://db.example:1/x', 'namespace': 'n'}"
+
+
+def test_two_servers_have_two_locations_whatever_tells_them_apart():
+    options = [
+        {},
+        {"unix_socket_path": "/run/a"},
+        {"unix_socket_path": "/run/b"},
+        {"url": "redis://h/0"},
+        {"url": "redis://h/1"},
+        {"endpoint_url": "http://127.0.0.1:1"},
+        {"connection": object()},
+        {"host": "a"},
+    ]
+    assert len({DictStorage("redis", {"namespace": "n", **more}).location for more in options}) == len(options)
+    first, second = (DictStorage("redis", {"namespace": "n", "password": word}).location for word in ("a", "b"))
+    assert first == second

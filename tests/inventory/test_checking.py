@@ -17,6 +17,9 @@ from rollouts.inventory import REPAIRED, verify
 from rollouts.testing.contracts.cache import sample_request, sample_response
 from rollouts.typing import CacheUpkeep, StoredEntry
 
+BY_NAME = pytest.mark.parametrize("kind", ["json", "requests-cache", "requests-cache files"])
+"""The caches in which one sample may have one of several names."""
+
 
 def fill(cache, *requests, numbers=range(3)):
     for request in requests:
@@ -208,10 +211,9 @@ def test_a_folder_that_became_a_link_is_not_followed(open_cache, tmp_path):
     assert json.loads((tmp_path / "elsewhere" / "seed_00000.json").read_text())["number"] == 0
 
 
+@BY_NAME
 @pytest.mark.filterwarnings("ignore::rollouts.exceptions.RolloutsWarning")
 def test_a_repair_loses_no_sample_that_lay_behind_what_it_moves(open_cache, kind, tmp_path):
-    if kind == "sql":
-        pytest.skip("a row has one name")
     request = sample_request()
     cache = fill(open_cache(kind, tmp_path), numbers=())
     beside = Beside(cache, request)
@@ -228,9 +230,8 @@ def test_a_repair_loses_no_sample_that_lay_behind_what_it_moves(open_cache, kind
     assert [entry.number for entry in cache.entries()] == [0]
 
 
+@BY_NAME
 def test_a_sample_that_no_reader_comes_to_is_found_and_given_its_name(open_cache, kind, tmp_path):
-    if kind == "sql":
-        pytest.skip("a row has one name")
     request, key = sample_request(), SampleKey(sample_request(), 0)
     cache = open_cache(kind, tmp_path)
     beside = Beside(cache, request)
@@ -243,10 +244,9 @@ def test_a_sample_that_no_reader_comes_to_is_found_and_given_its_name(open_cache
     assert kinds(cache) == []
 
 
+@BY_NAME
 @pytest.mark.filterwarnings("ignore::rollouts.exceptions.RolloutsWarning")
 def test_the_sample_that_is_read_is_never_the_one_called_a_duplicate(open_cache, kind, tmp_path):
-    if kind == "sql":
-        pytest.skip("a row has one name")
     request = sample_request()
     cache = open_cache(kind, tmp_path)
     beside = Beside(cache, request)
@@ -297,9 +297,8 @@ class Beside:
         return json_format.encode(another or self.request, 0, sample_response(0, text))
 
 
+@pytest.mark.parametrize("kind", ["json", "requests-cache files"])
 def test_a_file_of_another_user_is_told_and_never_moved(open_cache, tmp_path, as_another_user, kind):
-    if kind not in ("json", "requests-cache files"):
-        pytest.skip("it keeps no files of its own for samples")
     cache = fill(open_cache(kind, tmp_path / "cache"), sample_request())
     paths = sorted((tmp_path / "cache").rglob("*-0.json" if kind != "json" else "seed_00000.json"))
     for folder in [tmp_path / "cache", *(tmp_path / "cache").rglob("*")]:
