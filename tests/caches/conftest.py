@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from rollouts.testing.contracts.cache import Child, bound_by_rights
+from rollouts.testing.contracts.processes import Child, bound_by_rights, let_others_pass
 
 
 @pytest.fixture
@@ -45,9 +45,7 @@ def _mount(arguments):
 @pytest.fixture
 def as_another_user(tmp_path):
     """Runs work in a child process, as a user whom rights bind; gives what it says."""
-    for parent in (tmp_path, *tmp_path.parents):  # pytest makes its own for their owner alone
-        if "pytest" in str(parent) and parent.owner() == tmp_path.owner():
-            parent.chmod(0o755)
+    let_others_pass(tmp_path)
 
     def run(work):
         child = Child(bound_by_rights(work))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rollouts.caches import json_files, requests_cache, sql
-from rollouts.testing.contracts.cache import Child, bound_by_rights
+from rollouts.testing.contracts.processes import Child, bound_by_rights, let_others_pass
 from rollouts.typing import CacheOptions
 
 MAKERS = {
@@ -38,9 +38,7 @@ def kind(request) -> str:
 @pytest.fixture
 def as_another_user(tmp_path):
     """Runs work in a child process, as a user whom rights bind; gives what it says."""
-    for parent in (tmp_path, *tmp_path.parents):  # pytest makes its own for their owner alone
-        if "pytest" in str(parent) and parent.owner() == tmp_path.owner():
-            parent.chmod(0o755)
+    let_others_pass(tmp_path)
 
     def run(work):
         child = Child(bound_by_rights(work))
