@@ -35,7 +35,7 @@ def entries(root: str, raw: Callable[[str], Callable[[], bytes]]) -> Iterator[St
     """
     reader, walk, tree = Reader(), Walk(), _Tree(root)
     for path in tree.paths():
-        place = os.path.relpath(path, root).replace(os.sep, "/")
+        place = path[len(root) :].lstrip(os.sep).replace(os.sep, "/")
         name = _SAMPLE.fullmatch(os.path.basename(path))
         if name is None:
             yield _no_sample(path, place)

@@ -534,6 +534,15 @@ for n in range(400):
     assert len(list(Path("copy").rglob("seed_*.json"))) == 404
 
 
+def test_what_no_reader_comes_to_is_cleared_too(run):
+    fill()
+    path = next(Path(".rollouts").rglob("seed_00001.json"))
+    path.rename(path.with_name("seed_00001_5.json"))
+    assert run("verify")[0] == 1
+    assert run("clear", "--all", "--yes")[0] == 0
+    assert not list(Path(".rollouts").rglob("*.json"))
+
+
 def test_links_out_of_the_cache_are_not_followed(run, tmp_path):
     fill("other")
     fill()
