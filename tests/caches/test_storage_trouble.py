@@ -118,7 +118,8 @@ def test_a_database_that_was_not_closed_is_read_where_nothing_can_be_written(mak
     cache.close()
 
     def work(say):
-        store(make(folder), 1)
+        late = make(folder)  # open until it is killed
+        store(late, 1)
         say(1)
 
     child = Child(work)
