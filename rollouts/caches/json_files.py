@@ -8,17 +8,30 @@ not the sample asked for stays where it is and the sample gets the next name; a 
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import itertools
 import json
 import os
 import stat
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 from rollouts.caches import json_format, json_inventory, json_upkeep, layout, legacy, legacy_files
-from rollouts.caches.folders import check_directory, publish, remove, write_draft
+from rollouts.caches.folders import (
+    ABSENT,
+    advice,
+    check_directory,
+    give_back,
+    leads_inside,
+    move_aside,
+    publish,
+    read_file,
+    remove,
+    write_draft,
+)
+from rollouts.caches.suffixes import GAPS
 from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
 from rollouts.hookspecs import hookimpl
 from rollouts.identity import SampleKey, SampleRequest
@@ -26,13 +39,8 @@ from rollouts.results import Response
 from rollouts.results.codec import from_record, is_answer
 from rollouts.typing import CacheOptions, Spec, StoredEntry
 
-# A symbolic link is followed only after a look at where it leads; a pipe in a file's place must not make us wait.
-_OPEN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_FOLLOW = _OPEN & ~getattr(os, "O_NOFOLLOW", 0)
-_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
-_UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENXIO})
-_CHUNK = 1 << 14  # bytes; most files are smaller
 _MOST_REMEMBERED = 10_000
+_MOST_TRIES = 20
 _decode = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
@@ -146,7 +154,7 @@ class JsonCache:
         except OSError as error:
             raise CacheError(
                 f"Sample {number} of {request.model} cannot be stored in {folder}: {error.strerror or error}. "
-                f"Make room or give another cache_dir."
+                f"{advice(error)}"
             ) from error
         finally:
             if draft:
@@ -160,7 +168,7 @@ class JsonCache:
             CacheError: The folders cannot be read.
         """
         check_directory(self._root)
-        return json_inventory.entries(self._root, self._bytes, StoredRaw)
+        return json_inventory.entries(self._root, StoredRaw)
 
     def old_entries(self) -> Iterator[StoredEntry]:
         """Yield what rollouts 0.1.x left here with its `use_cache="json"`, as samples of today where that can be told.
@@ -169,13 +177,11 @@ class JsonCache:
             CacheError: The folders cannot be read.
         """
         check_directory(self._root)
-        return legacy_files.entries(self._root, self._bytes)
+        return legacy_files.entries(self._root)
 
     def set_aside(self, entries: Iterable[StoredEntry]) -> Iterator[tuple[StoredEntry, str]]:
         """Move files to the folder `set-aside`, as `CacheUpkeep` says."""
-        return json_upkeep.set_aside(
-            self._root, entries, lambda place, path: json_inventory.is_sound(place, self._bytes(path) or b"")
-        )
+        return json_upkeep.set_aside(self._root, entries, partial(json_inventory.is_sound, self._root))
 
     def remove(self, entries: Iterable[StoredEntry]) -> int:
         """Delete files, as `CacheUpkeep` says."""
@@ -191,11 +197,15 @@ class JsonCache:
     # ── Reading ──
 
     def _read(self, place: _Place, number: int) -> Response | None:
+        gaps = 0
         for suffix in itertools.count():
             path = f"{place.folder}{layout.sample_name(number, suffix)}"
-            data = self._bytes(path)
+            data = read_file(path, self._root)
             if data is None:
-                return None
+                gaps += 1
+                if suffix == 0 or gaps > GAPS:
+                    return None
+                continue
             try:
                 text = json_format.record_text(data, json_format.before_record(place.head, number, place.neck))
                 record, end = ({}, 0) if text is None else _decode(text, 0)
@@ -216,7 +226,8 @@ class JsonCache:
 
     def _read_legacy(self, place: _Place, number: int) -> Response | None:
         for folder in place.legacy:
-            response = legacy.read(os.path.join(folder, layout.sample_name(number)), place.request, number)
+            path = os.path.join(folder, layout.sample_name(number))
+            response = legacy.read(path, self._root, place.request, number)
             if response is not None:
                 if "legacy" not in self._warned:
                     self._warned.add("legacy")
@@ -228,36 +239,8 @@ class JsonCache:
                 return response
         return None
 
-    def _bytes(self, path: str, flags: int = _OPEN) -> bytes | None:
-        """A file's bytes; none at all for one that cannot be read, None where there is no such file."""
-        try:
-            file = os.open(path, flags)
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return None
-            if error.errno == errno.ELOOP and flags != _FOLLOW:
-                return self._bytes(path, _FOLLOW) if self._leads_inside(path) else b"null"
-            return self._not_read(path, error)
-        try:
-            data = os.read(file, _CHUNK)
-            if len(data) == _CHUNK:
-                parts = [data]
-                while part := os.read(file, _CHUNK * 64):
-                    parts.append(part)
-                data = b"".join(parts)
-            return data
-        except OSError as error:
-            return self._not_read(path, error)
-        finally:
-            os.close(file)
-
-    def _not_read(self, path: str, error: OSError) -> bytes:
-        if error.errno not in _UNREADABLE:
-            raise CacheError(f"{path} cannot be read: {error.strerror}.") from error
-        return b"null"  # valid JSON that is no sample: stays where it is, is no answer
-
     def _judge_file(self, path: str, request: SampleRequest, number: int) -> json_format.Verdict:
-        data = self._bytes(path)
+        data = read_file(path, self._root)
         if data is None:
             return "damaged"  # gone again: the next try to publish finds the place free
         verdict, entry = json_format.judge(data, request, number)
@@ -294,9 +277,9 @@ class JsonCache:
                 _warn(f"{folder} leads out of the cache directory {self._root}: what is there is not read.")
                 exists = False
         except OSError as error:
-            if error.errno not in _ABSENT:
+            if error.errno not in ABSENT:
                 raise CacheError(
-                    f"The cache folder {folder} cannot be read: {error.strerror}. Nothing was sent."
+                    f"The cache folder {folder} cannot be read: {error.strerror}. {advice(error)} Nothing was sent."
                 ) from error
             exists = False
         return _Place(request, folder, exists, legacy.directories(self._root, request))
@@ -304,17 +287,13 @@ class JsonCache:
     def _folder(self, request: SampleRequest) -> str:
         return os.path.join(self._root, *layout.request_path(request).split("/"), "")
 
-    def _leads_inside(self, path: str) -> bool:
-        root = os.path.realpath(self._root)
-        return os.path.commonpath((root, os.path.realpath(path))) == root
-
     def _is_inside(self, folder: str, mode: int) -> bool:
-        """The same for a prompt's folder. Resolving takes a call for each name, so it is remembered for the parents."""
+        """Whether a prompt's folder lies in ours. To resolve links takes a call a name: parents are remembered."""
         if stat.S_ISLNK(mode):
-            return self._leads_inside(folder)
+            return leads_inside(folder, self._root)
         parent = os.path.dirname(folder)
         if parent not in self._inside:
-            if not self._leads_inside(parent):
+            if not leads_inside(parent, self._root):
                 return False
             if len(self._inside) >= _MOST_REMEMBERED:
                 self._inside.clear()
@@ -323,28 +302,26 @@ class JsonCache:
 
     def _write_draft(self, folder: str, data: bytes) -> str:
         """Write `data` to a new file in `folder`, which is made when missing; the file's path."""
-        try:
-            mode = os.lstat(folder[:-1]).st_mode
-        except FileNotFoundError:
-            os.makedirs(folder, exist_ok=True)
-            mode = os.lstat(folder[:-1]).st_mode
-        if not self._is_inside(folder[:-1], mode):
+        for tries_left in reversed(range(_MOST_TRIES)):
+            try:
+                return self._try_draft(folder, data)
+            except FileNotFoundError:  # not made yet; or who deletes samples has removed the empty folder
+                if not tries_left:
+                    raise
+            with contextlib.suppress(FileNotFoundError):  # a folder above it was removed in the middle of this
+                os.makedirs(folder, exist_ok=True)
+        raise AssertionError
+
+    def _try_draft(self, folder: str, data: bytes) -> str:
+        if not self._is_inside(folder[:-1], os.lstat(folder[:-1]).st_mode):
             raise CacheError(f"{folder} leads out of the cache directory {self._root}: nothing is written there.")
         return write_draft(folder, data)
 
     def _move_aside(self, path: str, request: SampleRequest, number: int) -> None:
-        for count in itertools.count():
-            aside = f"{path}.damaged{count or ''}"
-            if not os.path.lexists(aside):
-                break
-        try:
-            os.rename(path, aside)
-        except FileNotFoundError:
-            return
-        if self._judge_file(aside, request, number) != "damaged":
-            # Another process had stored the sample between our look and the move: give it back.
-            publish(aside, path)
-            remove(aside)
+        aside = move_aside(path, (f"{path}.damaged{count or ''}" for count in itertools.count()))
+        if aside is not None and self._judge_file(aside, request, number) != "damaged":
+            # Another process had stored the sample between our look and the move.
+            give_back(aside, path)
 
 
 def _warn(message: str) -> None:

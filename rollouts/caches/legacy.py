@@ -13,6 +13,7 @@ import os
 import warnings
 from typing import Any
 
+from rollouts.caches.folders import NO_TEXT, UNREADABLE, leads_inside, read_file
 from rollouts.exceptions import RolloutsWarning
 from rollouts.identity import SampleRequest
 from rollouts.results import Response
@@ -61,22 +62,31 @@ def directories(root: str, request: SampleRequest) -> list[str]:
     if os.sep in model or model in ("", ".", ".."):
         return []
     found = (os.path.join(root, model, name, digest[:3], digest) for name in _parameter_names(body))
-    return [path for path in found if os.path.isdir(path)]
+    return [path for path in found if os.path.isdir(path) and _is_inside(path, root)]
 
 
-def read(path: str, request: SampleRequest, number: int) -> Response | None:
-    """The answer in the file `path`; None where there is none, or one that must be asked again."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            entry = json.load(file)
-    except (FileNotFoundError, NotADirectoryError):
+def _is_inside(folder: str, root: str) -> bool:
+    inside = leads_inside(folder, root)
+    if not inside:
+        _warn(f"{folder} leads out of the cache directory {root}: what is there is not read.")
+    return inside
+
+
+def read(path: str, root: str, request: SampleRequest, number: int) -> Response | None:
+    """The answer in the file `path` below `root`; None where there is none, or one that must be asked again.
+
+    Raises:
+        CacheError: The disk fails.
+    """
+    data = read_file(path, root)
+    if data is None:
         return None
-    except (OSError, ValueError, RecursionError) as error:
-        warnings.warn(
-            f"{path}, written by rollouts 0.1.x, cannot be read ({error}): sample {number} is asked again.",
-            RolloutsWarning,
-            stacklevel=2,
-        )
+    try:
+        if data is NO_TEXT or data is UNREADABLE:
+            raise ValueError("no file, a link that leads out, or no right to read it")
+        entry = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        _warn(f"{path}, written by rollouts 0.1.x, cannot be read ({error}): sample {number} is asked again.")
         return None
     if not isinstance(entry, dict) or not isinstance(old := entry.get("response"), dict):
         return None
@@ -119,6 +129,10 @@ def record_of(old: dict[str, Any]) -> dict[str, Any] | None:
         record["completed_reasoning"] = completed if isinstance(completed, bool) else bool(content)
         record["reasoning_kind"] = "text"
     return record
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RolloutsWarning, stacklevel=3)
 
 
 def _text(value: Any) -> str | None:

@@ -7,9 +7,10 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rollouts.caches.folders import UNREADABLE, read_file
 from rollouts.caches.json_inventory import files
 from rollouts.caches.legacy_entries import entry_of, told_mixed
 from rollouts.typing import StoredEntry
@@ -22,22 +23,24 @@ _HIDDEN = ("top_k", "presence_penalty", "frequency_penalty")
 _NUMBER = re.compile(r"seed_(\d+)\.json")
 
 
-def entries(root: str, read: Callable[[str], bytes | None]) -> Iterator[StoredEntry]:
+def entries(root: str) -> Iterator[StoredEntry]:
     """Yield what 0.1.x stored below `root`; what is of today's format, or no sample at all, is passed over.
 
     Raises:
         CacheError: A folder cannot be read.
     """
     for folder, paths in itertools.groupby(files(root), os.path.dirname):
-        found = (_entry(path, os.path.relpath(path, root).replace(os.sep, "/"), read) for path in paths)
+        found = (_entry(path, os.path.relpath(path, root).replace(os.sep, "/"), root) for path in paths)
         if _PARAMETERS.fullmatch(os.path.basename(os.path.dirname(os.path.dirname(folder)))):
             yield from told_mixed(entry for entry in found if entry is not None)
 
 
-def _entry(path: str, place: str, read: Callable[[str], bytes | None]) -> StoredEntry | None:
-    data, name = read(path), _NUMBER.fullmatch(os.path.basename(path))
+def _entry(path: str, place: str, root: str) -> StoredEntry | None:
+    data, name = read_file(path, root), _NUMBER.fullmatch(os.path.basename(path))
     if data is None or name is None:
         return None
+    if data is UNREADABLE:
+        return StoredEntry(place, 0, problem="unreadable", detail="you have no right to read this file")
     try:
         old = json.loads(data)
     except (ValueError, RecursionError):

@@ -14,10 +14,13 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 from rollouts.caches import json_format
+from rollouts.caches.folders import UNREADABLE
 from rollouts.caches.inventory import Reader
+from rollouts.caches.suffixes import GAPS, Walk, move_up
 from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
 from rollouts.hookspecs import hookimpl
 from rollouts.identity import SampleKey, SampleRequest
@@ -25,6 +28,10 @@ from rollouts.results import Response
 from rollouts.results.codec import from_record, is_answer
 from rollouts.typing import CacheOptions, Spec, StoredEntry
 
+FOLDER = "requests-cache"
+"""The folder, and before `.sqlite` the file, of the storages that lie in `cache_dir`."""
+
+_ASIDE = ".damaged"
 _CHUNK = 500  # keys in one read; SQLite before 3.32 takes 999 parameters
 _decode = json.JSONDecoder().decode
 
@@ -62,13 +69,16 @@ class Storage(Protocol):
         """The texts that there are; makes nothing."""
 
     def names(self) -> list[str]:
-        """All names, in order."""
+        """All names."""
 
     def add(self, texts: Sequence[tuple[str, bytes]]) -> list[str]:
         """Keep texts, durable on return; the names that were taken already, whose texts stay as they are."""
 
-    def replace(self, name: str, old: bytes, aside: str) -> None:
-        """Move the text `old` of `name` to the name `aside`, if it is still there."""
+    def put_aside(self, name: str, old: bytes) -> str | None:
+        """Move the text `old` to the first of `asides(name)` that is free; that one, None where it is there no more."""
+
+    def rename(self, name: str, free: str) -> bool | None:
+        """Give a text another name. False where that is taken, None where there is no such text."""
 
     def remove(self, names: Sequence[str]) -> int:
         """Delete texts; how many there were."""
@@ -155,24 +165,42 @@ class RequestsCache:
         Raises:
             CacheError: The storage cannot be read.
         """
-        reader = Reader()
-        names = [name for name in self._storage.names() if not name.endswith(".damaged")]
+        reader, walk = Reader(), Walk()
+        names = sorted((name for name in self._storage.names() if not name.endswith(_ASIDE)), key=_split)
         for start in range(0, len(names), _CHUNK):
-            texts = self._storage.read(names[start : start + _CHUNK])
-            for name, text in sorted(texts.items()):
-                yield self._entry(reader, name, text)
+            chunk = names[start : start + _CHUNK]
+            texts = self._storage.read(chunk)
+            for name in chunk:
+                if name in texts:
+                    entry = self._entry(reader, name, texts[name])
+                    reached = walk.reaches(*_split(name))
+                    yield entry if reached or entry.problem is not None else replace(entry, problem="unreached")
 
     def set_aside(self, entries: Iterable[StoredEntry]) -> Iterator[tuple[StoredEntry, str]]:
-        """Rename to `….damaged`, as `CacheUpkeep` says."""
-        for entry in entries:
-            name = entry.place
-            text = self._storage.read([name]).get(name)
-            if text is None or (entry.problem is not None and self._entry(Reader(), name, text).problem is None):
-                continue
-            endings = (f"_{count}.damaged" if count else ".damaged" for count in itertools.count())
-            aside = next(name + ending for ending in endings if not self._storage.read([name + ending]))
-            self._storage.replace(name, text, aside)
-            yield entry, aside
+        """Rename to `….damaged`, as `CacheUpkeep` says. Of the names of one sample none is left free before another."""
+        for stem, group in itertools.groupby(entries, lambda entry: _split(entry.place)[0]):
+            free, unreached = [], {}
+            for entry in group:
+                suffix = _split(entry.place)[1]
+                if entry.problem == "unreached":
+                    unreached[suffix] = entry
+                elif aside := self._put_aside(entry):
+                    free.append(suffix)
+                    yield entry, aside
+            if free or unreached:
+                first = 0 if unreached else min(free)
+                ups = move_up(functools.partial(self._rename, stem), first, max((*free, *unreached)))
+                yield from ((entry, _join(stem, ups[suffix])) for suffix, entry in unreached.items() if suffix in ups)
+
+    def _put_aside(self, entry: StoredEntry) -> str | None:
+        name = entry.place
+        text = self._storage.read([name]).get(name)
+        if text is None or (entry.problem is not None and self._entry(Reader(), name, text).problem is None):
+            return None
+        return self._storage.put_aside(name, text)
+
+    def _rename(self, stem: str, suffix: int, free: int) -> bool | None:
+        return self._storage.rename(_join(stem, suffix), _join(stem, free))
 
     def remove(self, entries: Iterable[StoredEntry]) -> int:
         """Delete texts, as `CacheUpkeep` says."""
@@ -187,6 +215,8 @@ class RequestsCache:
         self._storage.close()
 
     def _entry(self, reader: Reader, name: str, text: bytes) -> StoredEntry:
+        if text is UNREADABLE:
+            return StoredEntry(name, 0, problem="unreadable", detail="you have no right to read this file")
         raw = StoredRaw(self._storage, name)
         return reader.entry(text, name, raw, belongs=functools.partial(_belongs, name))
 
@@ -204,17 +234,21 @@ class RequestsCache:
             if verdict == "ours" and _is_response(entry["response"]):
                 return self._read(key, name, there)
             if verdict in ("ours", "damaged"):
-                self._storage.replace(name, there, f"{name}.damaged")
+                self._storage.put_aside(name, there)
             else:
                 suffix += 1
 
     def _read(self, key: SampleKey, name: str, text: bytes) -> Response | None:
+        gaps = 0
         for suffix in itertools.count():
             if suffix:
                 name = _name(key, suffix)
                 there = self._storage.read([name]).get(name)
                 if there is None:
-                    return None
+                    gaps += 1
+                    if gaps > GAPS:
+                        return None
+                    continue
                 text = there
             try:
                 found = json_format.record_text(text, _before(key))
@@ -246,9 +280,22 @@ class RequestsCache:
             warnings.warn(f"{name} in {self._storage.location} {what}", RolloutsWarning, stacklevel=2)
 
 
+def asides(name: str) -> Iterator[str]:
+    """Names for what is moved aside from `name`, as many as are tried."""
+    return (f"{name}.{count}{_ASIDE}" if count else f"{name}{_ASIDE}" for count in itertools.count())
+
+
 def _name(key: SampleKey, suffix: int = 0) -> str:
-    name = f"{key.request.fingerprint}-{key.number}"
-    return f"{name}_{suffix}" if suffix else name
+    return _join(f"{key.request.fingerprint}-{key.number}", suffix)
+
+
+def _join(stem: str, suffix: int) -> str:
+    return f"{stem}_{suffix}" if suffix else stem
+
+
+def _split(name: str) -> tuple[str, int]:
+    stem, _, suffix = name.partition("_")
+    return (stem, int(suffix)) if suffix.isdecimal() and suffix.isascii() else (name, 0)
 
 
 def _before(key: SampleKey) -> bytes:

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pathlib
 import sqlite3
 import threading
-import time
-import warnings
 from collections.abc import Iterator
 
-from rollouts.caches.folders import check_directory, network_file_system
-from rollouts.exceptions import CacheError, RolloutsWarning
+from rollouts.caches import folders, sqlite_files
+from rollouts.caches.folders import check_directory
+from rollouts.caches.sqlite_files import PATIENCE, cause, identity, options_to_read, uri, use_wal, warn_of_network
+from rollouts.exceptions import CacheError
 
 SCHEMA_VERSION = 2
 """`PRAGMA user_version` (1 was the per-model files of rollouts 0.1.x, which set none)."""
 
 _APPLICATION_ID = 0x524F4C4C  # "ROLL", so that `file` and a careful program can tell whose this is
 _PAGE_SIZE = 8192  # a sample of 3 KB lies in one page
-_DAMAGED = (11, 26)  # SQLITE_CORRUPT, SQLITE_NOTADB
-_PATIENCE = 60.0  # seconds to wait for another process's transaction
 
 _SCHEMA = """
 CREATE TABLE requests (
@@ -142,7 +139,7 @@ class Database:
     # ── Opening ──
 
     def _open_reader(self) -> sqlite3.Connection | None:
-        connection = self._connect_to_read()
+        connection = self._connect(options_to_read(self.path))
         try:
             if not self._check_version(connection):
                 connection.close()
@@ -154,26 +151,6 @@ class Database:
         self._warn_of_network()
         return connection
 
-    def _connect_to_read(self) -> sqlite3.Connection:
-        folder = os.path.dirname(self.path)
-        if os.access(self.path, os.W_OK) and os.access(folder, os.W_OK):
-            return self._connect("mode=rw")
-        if not os.path.exists(f"{self.path}-wal"):
-            return self._connect("immutable=1")
-        connection = self._connect("mode=ro")
-        try:
-            connection.execute("PRAGMA user_version")
-            return connection
-        except sqlite3.OperationalError:
-            connection.close()
-            warnings.warn(
-                f"{self.path} cannot be written here and was not closed where it was: its newest samples, in "
-                f"{self.path}-wal, are not seen. Open it once where it can be written.",
-                RolloutsWarning,
-                stacklevel=2,
-            )
-            return self._connect("immutable=1")
-
     def _open_writer(self) -> sqlite3.Connection:
         folder = os.path.dirname(self.path)
         check_directory(folder)
@@ -182,7 +159,7 @@ class Database:
         try:
             if not self._check_version(connection):
                 connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
-                use_wal(connection, _PATIENCE)
+                use_wal(connection)
                 connection.execute("BEGIN IMMEDIATE")
                 if not self._check_version(connection):  # another process may have been first
                     for statement in _SCHEMA.split(";"):
@@ -195,13 +172,13 @@ class Database:
         except BaseException:
             connection.close()
             raise
-        self._file = self._writer_file = self._identity()
+        self._file = self._writer_file = identity(self.path)
         self._warn_of_network()
         return connection
 
     def _connect(self, options: str) -> sqlite3.Connection:
-        uri = f"{pathlib.Path(self.path).as_uri()}?{options}"
-        return sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+        place = uri(self.path, options)
+        return sqlite3.connect(place, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
 
     def _check_version(self, connection: sqlite3.Connection) -> bool:
         """True for a database of ours, False for an empty one."""
@@ -230,7 +207,7 @@ class Database:
     def _follow_file(self) -> None:
         """Begin anew after a fork, and when the file was removed or replaced."""
         self._forget_parent()
-        now = self._identity()
+        now = identity(self.path)
         if now == self._file:
             return
         with self._lock:
@@ -238,16 +215,6 @@ class Database:
             self._file = now
         if now is None:
             check_directory(os.path.dirname(self.path))
-
-    def _identity(self) -> tuple[int, int] | None:
-        try:
-            status = os.stat(self.path)
-        except FileNotFoundError:
-            return None
-        except NotADirectoryError:
-            check_directory(os.path.dirname(self.path))
-            raise
-        return status.st_dev, status.st_ino
 
     def _close_readers(self) -> None:
         for connection in self._idle:
@@ -268,17 +235,9 @@ class Database:
             self._begin()
 
     def _warn_of_network(self) -> None:
-        if self._warned:
-            return
-        self._warned = True
-        kind = network_file_system(os.path.dirname(self.path))
-        if kind:
-            warnings.warn(
-                f"{self.path} lies on a network file system ({kind}), where SQLite's locks are not safe when several "
-                f'machines use it. Use use_cache="json" there, which needs no locks.',
-                RolloutsWarning,
-                stacklevel=2,
-            )
+        if not self._warned:
+            self._warned = True
+            warn_of_network(self.path)
 
     @contextlib.contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
@@ -286,37 +245,11 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
-                raise CacheError(
-                    f"{self.path} is damaged ({error}). Nothing was changed. Move it away and recover it with "
-                    f"`sqlite3 {os.path.basename(self.path)} .recover`, or give another cache_dir."
-                ) from error
-            why = cause(error, self.path)
-            raise CacheError(f"{self.path} cannot be {doing}: {why}. Make room or give another cache_dir.") from error
+            todo = sqlite_files.advice(error, self.path)
+            if sqlite_files.is_damage(error):
+                raise CacheError(f"{self.path} is damaged ({error}). Nothing was changed. {todo}") from error
+            raise CacheError(f"{self.path} cannot be {doing}: {cause(error, self.path)}. {todo}") from error
         except OSError as error:
-            raise CacheError(f"{self.path} cannot be {doing}: {error.strerror or error}.") from error
-
-
-def cause(error: Exception, path: str) -> str:
-    """SQLite's message, and what it leaves out: that the file or its folder is read-only."""
-    folder = os.path.dirname(path)
-    if os.path.isdir(folder) and not all(os.access(name, os.W_OK) for name in (folder, path) if os.path.exists(name)):
-        return f"{error} (read-only)"
-    return str(error)
-
-
-def use_wal(connection: sqlite3.Connection, patience: float) -> None:
-    """Switch to write-ahead logging. The switch does not wait for other processes as all else does, so we do.
-
-    Raises:
-        sqlite3.OperationalError: Not after `patience` seconds.
-    """
-    give_up = time.monotonic() + patience
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > give_up:
-                raise
-            time.sleep(0.005)
+            raise CacheError(
+                f"{self.path} cannot be {doing}: {error.strerror or error}. {folders.advice(error)}"
+            ) from error

@@ -99,6 +99,8 @@ def run_unpack(arguments: argparse.Namespace) -> int:
     print(f"{done.stored:,} samples stored in {place}, {done.present:,} were there already.")
     if done.differing:
         print(f"{done.differing:,} samples were there with another answer, which was kept.", file=sys.stderr)
+    if done.left_out:
+        print(f"{done.left_out:,} were left out: errors, and no answers. They are asked again.", file=sys.stderr)
     return 0
 
 
@@ -140,7 +142,7 @@ def _show(manifest: Manifest, arguments: argparse.Namespace) -> None:
         f"  written by {manifest.written_by or 'unknown'}",
     ]
     if manifest.left_out:
-        lines.append(f"  left out   {_counts(manifest.left_out)} (no samples)")
+        lines.append(f"  left out   {_counts(manifest.left_out)} (`rollouts cache verify` names them)")
     text = "\n".join(lines)
     print(text.encode("utf-8", "backslashreplace").decode())
 

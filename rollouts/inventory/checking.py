@@ -41,17 +41,19 @@ class Finding:
 
 MEANING = {
     "damaged": "it cannot be read: the sample is asked again",
-    "foreign": "it is no sample, or cannot be opened",
+    "foreign": "it is no sample",
     "newer": "a later version of rollouts wrote it: upgrade to use it",
     "other": "it holds another sample than its place says",
     "0.1.x": "rollouts 0.1.x wrote it: `rollouts cache import` takes it in for good",
     "ambiguous": "it may be the answer to another request",
     "error": "an error was stored as an answer: the sample is asked again",
+    "unreadable": "it cannot be read here: see to the rights",
+    "unreached": "it is a sound sample, but a name before its own is free, and readers stop there",
 }
 """Each problem of an entry in words."""
 
-REPAIRED = ("damaged", "foreign", "other", "duplicate", "error")
-"""Kinds that a repair moves aside. What a later or an earlier version wrote is sound, and stays."""
+REPAIRED = ("damaged", "foreign", "other", "duplicate", "error", "unreached")
+"""Kinds that a repair moves. What may be sound stays, as does what a later or an earlier version wrote."""
 
 
 def verify(entries: Iterable[StoredEntry], tell: Callable[[], None] = lambda: None) -> Iterator[Finding]:

@@ -47,12 +47,12 @@ _TRUTH = frozenset(("completed_reasoning", "cached"))
 def rows(entries: Iterable[StoredEntry], *, raw: bool = False) -> Iterator[dict[str, Any]]:
     """One dictionary for each answer, with the keys of `COLUMNS` (and `raw`, the service's answer as text).
 
-    `prompt_index` counts the requests, `index` the samples of each. Entries without an answer are left out.
+    `prompt_index` counts the requests, `index` the samples of each. Entries with a problem are left out.
     """
     last, prompt_index, index = None, -1, 0
     for entry in entries:
         request, response = entry.request, entry.response
-        if request is None or response is None:
+        if entry.problem is not None or request is None or response is None:
             continue
         if last != request:
             last, index, prompt_index = request, 0, prompt_index + 1

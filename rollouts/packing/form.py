@@ -63,7 +63,7 @@ class Manifest:
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Bytes and SHA-256 of the other members."""
     left_out: Mapping[str, int] = field(default_factory=dict)
-    """Entries of the cache that are no samples and were not packed, by problem."""
+    """Entries of the cache that were not packed, by problem; `not found` are listed samples that did not load."""
 
     @property
     def cost(self) -> float | None:

@@ -18,7 +18,7 @@ from rollouts.exceptions import CacheError
 from rollouts.identity import IDENTITY_VERSION, SampleKey, SampleRequest
 from rollouts.packing.form import CHUNK, MANIFEST, PACK_VERSION, REQUESTS, SAMPLES, Contents, Manifest, Tell
 from rollouts.results import Response
-from rollouts.results.codec import RECORD_FORMAT, from_record
+from rollouts.results.codec import RECORD_FORMAT, from_record, is_answer
 from rollouts.typing import CacheBackend
 
 _LONGEST_LINE = 1 << 30  # bytes; a longer one is no sample, and would fill the memory
@@ -33,6 +33,8 @@ class Unpacked:
     """Samples that the cache had already, equal to the pack's."""
     differing: int
     """Samples of which the cache had another answer, which it keeps."""
+    left_out: int = 0
+    """Errors that were packed as answers, by a version that stored such: they are asked again."""
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:
@@ -63,15 +65,18 @@ def read_pack(path: str | os.PathLike[str]) -> Iterator[tuple[SampleKey, Respons
 
 
 def unpack(path: str | os.PathLike[str], cache: CacheBackend, *, tell: Tell | None = None) -> Unpacked:
-    """Put a pack's samples into a cache; what the cache has stays as it is.
+    """Put a pack's answers into a cache; what the cache has stays as it is.
 
     Raises:
         CacheError: As `read_pack`; or the cache cannot be written.
     """
     total = read_manifest(path).samples
-    stored = present = differing = done = 0
+    stored = present = differing = left_out = done = 0
     samples = read_pack(path)
-    while chunk := dict(itertools.islice(samples, CHUNK)):
+    while some := dict(itertools.islice(samples, CHUNK)):
+        chunk = {key: response for key, response in some.items() if is_answer(response)}
+        left_out += len(some) - len(chunk)
+        done += len(some) - len(chunk)
         for key, response in cache.load_many(list(chunk)):
             packed = chunk.pop(key)
             if response == packed:
@@ -84,7 +89,7 @@ def unpack(path: str | os.PathLike[str], cache: CacheBackend, *, tell: Tell | No
         done += len(chunk)
         if tell is not None:
             tell(done, total)
-    return Unpacked(stored, present, differing)
+    return Unpacked(stored, present, differing, left_out)
 
 
 def _store(cache: CacheBackend, samples: Mapping[SampleKey, Response]) -> None:

@@ -74,7 +74,7 @@ def write_pack(
 
 def _choose(
     cache: CacheBackend, models: Sequence[str], prompt: str | None
-) -> tuple[list[tuple[SampleRequest, list[int]]], dict[str, int]]:
+) -> tuple[list[tuple[SampleRequest, list[int]]], Counter[str]]:
     """The requests that are wanted with the numbers of their samples, both in order; and what had to be left out."""
     if not isinstance(cache, CacheInventory):
         raise ConfigError(f"the cache {type(cache).__name__} cannot list what it holds: convert it to 'json' or 'sql'.")
@@ -93,7 +93,7 @@ def _choose(
                 refused.add(name)
         if name in found:
             found[name][1].append(entry.number)
-    return [(found[name][0], sorted(set(found[name][1]))) for name in sorted(found)], dict(left_out)
+    return [(found[name][0], sorted(set(found[name][1]))) for name in sorted(found)], left_out
 
 
 def _wanted(request: SampleRequest, models: Sequence[str], prompt: str | None) -> bool:
@@ -107,7 +107,7 @@ def _write_members(
     cache: CacheBackend,
     chosen: list[tuple[SampleRequest, list[int]]],
     written_by: str,
-    left_out: dict[str, int],
+    left_out: Counter[str],
     tell: Tell | None,
 ) -> Manifest:
     total = sum(len(numbers) for _, numbers in chosen)
@@ -128,7 +128,10 @@ def _write_members(
                 tell(done, total)
     files[SAMPLES] = member.summary()
     contents = tuple(tally.contents() for tally in tallies)
-    manifest = Manifest(sum(item.samples for item in contents), contents, written_by, files, left_out)
+    packed = sum(item.samples for item in contents)
+    if packed < total:  # removed or spoilt since they were listed, or a cache that lists what it does not find
+        left_out["not found"] += total - packed
+    manifest = Manifest(packed, contents, written_by, files, dict(left_out))
     document = {
         "format": "rollouts-pack",
         "version": PACK_VERSION,

@@ -100,6 +100,7 @@ class CacheUpkeep(CacheInventory, Protocol):
         """Move entries that `entries()` gave to where no sample is looked for; yield each with its new place.
 
         Deletes nothing and overwrites nothing. An entry that is gone, or has been replaced by a sound one, stays.
+        A sample that lay behind such an entry is found as before; one that is `unreached` is moved to where it is.
 
         Raises:
             CacheError: The storage cannot be written.

@@ -128,11 +128,15 @@ class StoredEntry:
     response: Response | None = None
     """The answer, marked as cached, its raw body read when asked for.
 
-    None where there is a problem (save `ambiguous` and `error`)."""
-    problem: Literal["damaged", "foreign", "newer", "other", "0.1.x", "ambiguous", "error"] | None = None
-    """Why there is no answer: unreadable, no sample at all, of a later version, in another sample's place, or of
+    None where there is a problem (save `ambiguous`, `error` and `unreached`)."""
+    problem: (
+        Literal["damaged", "foreign", "newer", "other", "0.1.x", "ambiguous", "error", "unreadable", "unreached"] | None
+    ) = None
+    """Why there is no answer: spoilt, no sample at all, of a later version, in another sample's place, or of
     rollouts 0.1.x, which stored no whole request. `ambiguous` is an answer of 0.1.x to what may be another request;
-    `error` (set for whoever lists a response with that `finish_reason`) is an error stored as an answer."""
+    `error` (set for whoever lists a response with that `finish_reason`) is an error stored as an answer.
+    `unreadable` is what we have no right to read: it may be sound, and is never moved. `unreached` is a sound answer
+    under a name that no reader comes to; `set_aside` gives it the right one."""
     detail: str = ""
     """The problem in words, where more is known."""
 

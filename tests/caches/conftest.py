@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from rollouts.testing.contracts.processes import Child, bound_by_rights, let_others_pass
+
 
 @pytest.fixture
 def small_disk(tmp_path):
@@ -38,3 +40,17 @@ def _mounted(tmp_path, options):
 def _mount(arguments):
     if os.name != "posix" or subprocess.run(["mount", *arguments], capture_output=True).returncode:
         pytest.skip("file systems cannot be mounted here")
+
+
+@pytest.fixture
+def as_another_user(tmp_path):
+    """Runs work in a child process, as a user whom rights bind; gives what it says."""
+    let_others_pass(tmp_path)
+
+    def run(work):
+        child = Child(bound_by_rights(work))
+        said = list(iter(child.hear, None))
+        child.wait()
+        return said
+
+    return run

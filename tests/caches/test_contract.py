@@ -1,6 +1,11 @@
 """The contract, for each backend and for one that a stranger wrote."""
 
+import contextlib
+
+import pytest
+
 from rollouts.caches import json_files, requests_cache, sql
+from rollouts.exceptions import CacheError
 from rollouts.results.codec import from_record, to_record
 from rollouts.testing.contracts.cache import CacheContract
 from rollouts.typing import CacheOptions
@@ -50,3 +55,37 @@ class TestMemory(CacheContract):
 
     def make(self, directory):
         return MemoryCache()
+
+
+def broken(change):
+    """The contract of a cache of files that is right but for `change`."""
+
+    class Broken(json_files.JsonCache):
+        store = change
+
+    class Contract(CacheContract):
+        __test__ = False
+
+        def make(self, directory):
+            return Broken(str(directory))
+
+    return Contract()
+
+
+def test_a_cache_that_swallows_a_failed_write_is_noticed(tmp_path):
+    def store(self, key, response):
+        with contextlib.suppress(CacheError):
+            json_files.JsonCache.store(self, key, response)
+
+    with pytest.raises(AssertionError):
+        broken(store).test_a_storage_that_cannot_be_written_is_told_and_still_read(tmp_path)
+
+
+def test_a_cache_that_stores_the_url_is_noticed(tmp_path):
+    def store(self, key, response):
+        json_files.JsonCache.store(self, key, response)
+        with open(self.place(key) + ".log", "w") as file:
+            file.write(key.request.wire.url)
+
+    with pytest.raises(AssertionError):
+        broken(store).test_no_secret_is_stored_or_shown(tmp_path)

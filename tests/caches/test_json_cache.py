@@ -11,7 +11,7 @@ from rollouts.caches import folders, json_files
 from rollouts.exceptions import CacheError, RolloutsWarning
 from rollouts.identity import SampleKey
 from rollouts.results import Response
-from rollouts.testing.contracts.cache import Child, sample_request, sample_response
+from rollouts.testing.contracts.cache import sample_request, sample_response
 from rollouts.typing import CacheOptions
 
 REQUEST = sample_request(body={"temperature": 0.7, "top_p": 0.95, "max_tokens": 1000})
@@ -238,15 +238,81 @@ def test_a_directory_without_rights_is_told(cache, path, tmp_path):
     path.parents[3].chmod(0)
 
     def work(say):
-        if os.getuid() == 0:  # whom rights do not bind
-            os.setgroups([])
-            os.setuid(65534)
         try:
             get(json_files.JsonCache(str(tmp_path)))
         except CacheError as error:
-            say("cannot be read" in str(error))
+            say("cannot be read: Permission denied. See to your rights" in str(error))
 
-    child = Child(work)
-    assert child.hear() == 1
-    child.wait()
-    path.parents[3].chmod(0o755)
+    assert as_another_user(work) == [1]
+    path.parents[depth].chmod(0o755)
+
+
+def test_a_store_that_meets_a_deletion_makes_the_folder_again(cache, tmp_path, monkeypatch):
+    write, met = json_files.write_draft, []
+
+    def met_by_clear(folder, data):
+        if len(met) < 3:
+            met.append(folder)
+            os.removedirs(folder)
+        return write(folder, data)
+
+    monkeypatch.setattr(json_files, "write_draft", met_by_clear)
+    put(json_files.make(CacheOptions(tmp_path / "cache")))
+    assert len(met) == 3
+    assert get(json_files.make(CacheOptions(tmp_path / "cache"))) == {0: "Four. (0)"}
+
+
+def test_a_miss_is_one_look(cache, path, monkeypatch):
+    opened, real = [], os.open
+
+    def count(name, *arguments):
+        opened.append(name)
+        return real(name, *arguments)
+
+    monkeypatch.setattr(folders.os, "open", count)
+    assert get(cache, 1, 2, 3) == {}
+    assert len(opened) == 3
+
+
+@pytest.mark.filterwarnings("ignore::rollouts.exceptions.RolloutsWarning")
+def test_a_sample_is_found_while_a_repair_moves_names_up(cache, path):
+    whole = path.read_bytes()
+    path.write_text("[1]")
+    path.with_name("seed_00000_2.json").write_bytes(whole)
+    assert get(cache) == {0: "Four. (0)"}
+    path.unlink()
+    assert get(cache) == {}
+
+
+def test_links_in_a_circle_are_no_sample(cache, path):
+    path.unlink()
+    path.symlink_to(path.name)
+    with pytest.warns(RolloutsWarning, match="is no sample"):
+        assert get(cache) == {}
+    put(cache)
+    assert get(cache) == {0: "Four. (0)"}
+
+
+def test_an_answer_that_took_the_name_meanwhile_is_given_back(cache, path, tmp_path, monkeypatch):
+    sound = path.read_bytes()
+    path.write_bytes(sound[:-30])
+    move = json_files.move_aside
+
+    def met_by_another_process(name, names):
+        json_files.move_aside = move
+        put(json_files.make(CacheOptions(tmp_path)), text="reported")
+        return move(name, names)
+
+    monkeypatch.setattr(json_files, "move_aside", met_by_another_process)
+    put(cache, text="late")
+    assert get(cache) == {0: "reported (0)"}
+    assert path.with_name("seed_00000.json.damaged").read_bytes() == sound[:-30]
+
+
+def test_two_that_move_aside_overwrite_nothing(tmp_path):
+    for text in ("one", "two"):
+        (tmp_path / "file").write_text(text)
+        assert folders.move_aside(str(tmp_path / "file"), [f"{tmp_path}/a", f"{tmp_path}/b"])
+    assert [(tmp_path / name).read_text() for name in "ab"] == ["one", "two"]
+    assert folders.move_aside(str(tmp_path / "file"), [f"{tmp_path}/c"]) is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

@@ -1,6 +1,7 @@
 """A sample of every format ever released, written by the release itself, is read for ever."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -145,3 +146,26 @@ def test_format_2_is_read(tmp_path, name, module):
     )
     assert found[0].raw == {"id": "gen-0"}
     cache.close()
+
+
+@pytest.mark.filterwarnings("ignore::rollouts.exceptions.RolloutsWarning")
+@pytest.mark.parametrize("level", ["file", "folder"])
+def test_no_answer_of_0_1_is_read_from_out_of_the_directory(cache, tmp_path, level):
+    root = tmp_path / "cache"
+    places = [path for path in root.rglob("seed_00001.json") if "tok4096" in str(path)]
+    for number, file in enumerate(places):
+        place = file if level == "file" else file.parents[1]
+        if not place.is_symlink():
+            place.rename(tmp_path / f"out-{number}")
+            place.symlink_to(tmp_path / f"out-{number}")
+    assert 1 not in get(json_files.make(CacheOptions(root)), asked(**GIVEN))
+    if level == "file":
+        assert 0 in get(cache, asked(**GIVEN))
+
+
+@pytest.mark.filterwarnings("ignore::rollouts.exceptions.RolloutsWarning")
+def test_a_pipe_among_the_files_of_0_1_makes_nobody_wait(cache, tmp_path):
+    for file in (tmp_path / "cache").rglob("seed_00001.json"):
+        file.unlink()
+        os.mkfifo(file)
+    assert list(get(cache, asked(**GIVEN))) == [0, 2, 4]

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from rollouts.caches import folders, sql, sql_database
+from rollouts.caches import folders, sql, sqlite_files
 from rollouts.exceptions import CacheError, RolloutsWarning
 from rollouts.identity import SampleKey
 from rollouts.results import Response, Usage
@@ -220,7 +220,7 @@ def test_a_network_file_system_is_told_once(cache, tmp_path, monkeypatch):
     mounts = tmp_path / "mountinfo"
     mounts.write_text(f"1 0 0:1 / / rw - ext4 /dev/a rw\n2 1 0:2 / {tmp_path} rw shared:1 - nfs4 host:/x rw\n")
     found = folders.network_file_system
-    monkeypatch.setattr(sql_database, "network_file_system", lambda path: found(path, str(mounts)))
+    monkeypatch.setattr(sqlite_files, "network_file_system", lambda path: found(path, str(mounts)))
     with pytest.warns(RolloutsWarning, match=r'nfs4.*use_cache="json"') as told:
         cache.store(SampleKey(REQUEST, 0), sample_response(0))
     assert get(cache, 0) == {0: "Four. (0)"}

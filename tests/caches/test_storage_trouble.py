@@ -3,6 +3,7 @@
 import os
 import random
 import time
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -91,6 +92,51 @@ def test_a_read_only_directory_is_read_and_not_written(make, tmp_path, read_only
         store(cache, 2)
     assert list(load(cache, range(3))) == [0, 1]
     cache.close()
+
+
+def test_a_directory_without_rights_is_no_empty_cache(make, tmp_path, as_another_user):
+    cache = make(tmp_path / "cache")
+    store(cache, 0)
+    cache.close()
+    (tmp_path / "cache").chmod(0)
+
+    def work(say):
+        for act in (lambda cache: load(cache, [0]), lambda cache: list(cache.entries())):
+            try:
+                act(make(tmp_path / "cache"))
+            except (CacheError, ConfigError) as error:
+                say("Permission denied. See to your rights" in str(error))
+
+    assert as_another_user(work) == [1, 1]
+    (tmp_path / "cache").chmod(0o755)
+
+
+def test_a_database_that_was_not_closed_is_read_where_nothing_can_be_written(make, tmp_path, as_another_user):
+    folder = tmp_path / "cache"
+    cache = make(folder)
+    store(cache, 0)
+    cache.close()
+
+    def work(say):
+        late = make(folder)  # open until it is killed
+        store(late, 1)
+        say(1)
+
+    child = Child(work)
+    child.hear()
+    child.kill()
+    for left in folder.glob("*-shm"):  # as where the folder was copied without it
+        left.unlink()
+    folder.chmod(0o555)
+
+    def look(say):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            say(0 in load(make(folder), [0, 1]))
+        say(all("newest samples" in str(warning.message) for warning in told))
+
+    assert as_another_user(look) == [1, 1]
+    folder.chmod(0o755)
 
 
 def test_a_directory_that_becomes_read_only_is_an_error_and_goes_on_being_read(make, tmp_path, read_only):

@@ -275,6 +275,17 @@ def test_entries_that_could_not_be_exported_are_told(run):
     assert len(Path("a.jsonl").read_text().splitlines()) == 3
 
 
+def test_a_stored_error_is_no_row(run):
+    fill()
+    path = next(Path(".rollouts").rglob("seed_00001.json"))
+    entry = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**entry, "response": {**entry["response"], "finish_reason": "error"}}))
+    code, _, err = run("export", "a.jsonl")
+    assert code == 1
+    assert "1 entries hold no answer" in err
+    assert len(Path("a.jsonl").read_text().splitlines()) == 3
+
+
 # ── convert, import, verify, clear ──
 
 
@@ -523,6 +534,15 @@ for n in range(400):
     assert len(list(Path("copy").rglob("seed_*.json"))) == 404
 
 
+def test_what_no_reader_comes_to_is_cleared_too(run):
+    fill()
+    path = next(Path(".rollouts").rglob("seed_00001.json"))
+    path.rename(path.with_name("seed_00001_5.json"))
+    assert run("verify")[0] == 1
+    assert run("clear", "--all", "--yes")[0] == 0
+    assert not list(Path(".rollouts").rglob("*.json"))
+
+
 def test_links_out_of_the_cache_are_not_followed(run, tmp_path):
     fill("other")
     fill()
@@ -533,8 +553,8 @@ def test_links_out_of_the_cache_are_not_followed(run, tmp_path):
     (Path(".rollouts") / "linked-model").symlink_to(Path("other").resolve())
     code, out, _ = run("verify")
     assert code == 1
-    assert out.splitlines()[-2].startswith("4 entries checked: 1 foreign")
-    assert run("verify", "--repair")[0] == 0
+    assert out.splitlines()[-2].startswith("5 entries checked: 1 foreign, 1 unreadable")
+    assert run("verify", "--repair")[0] == 1  # the folder that leads out stays
     assert theirs.exists()
     assert not ours.is_symlink()
 

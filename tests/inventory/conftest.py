@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rollouts.caches import json_files, requests_cache, sql
+from rollouts.testing.contracts.processes import Child, bound_by_rights, let_others_pass
 from rollouts.typing import CacheOptions
 
 MAKERS = {
@@ -32,3 +33,17 @@ def open_cache():
 @pytest.fixture(params=list(MAKERS))
 def kind(request) -> str:
     return request.param
+
+
+@pytest.fixture
+def as_another_user(tmp_path):
+    """Runs work in a child process, as a user whom rights bind; gives what it says."""
+    let_others_pass(tmp_path)
+
+    def run(work):
+        child = Child(bound_by_rights(work))
+        said = list(iter(child.hear, None))
+        child.wait()
+        return said
+
+    return run

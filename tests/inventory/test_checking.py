@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 
+from rollouts.caches import json_format
 from rollouts.exceptions import CacheError
 from rollouts.identity import SampleKey
 from rollouts.inventory import REPAIRED, verify
 from rollouts.testing.contracts.cache import sample_request, sample_response
 from rollouts.typing import CacheUpkeep, StoredEntry
+
+BY_NAME = pytest.mark.parametrize("kind", ["json", "requests-cache", "requests-cache files"])
+"""The caches in which one sample may have one of several names."""
 
 
 def fill(cache, *requests, numbers=range(3)):
@@ -133,7 +139,7 @@ def test_a_damaged_request_does_not_end_the_listing(open_cache, tmp_path):
 def test_texts_of_requests_cache_are_renamed(open_cache, kind, tmp_path):
     cache = fill(open_cache(kind, tmp_path), sample_request(), numbers=range(5))
     storage = cache._storage
-    names = storage.names()
+    names = sorted(storage.names())
     old = storage.read(names)
     new = {
         names[0]: old[names[0]][:-9],
@@ -203,3 +209,148 @@ def test_a_folder_that_became_a_link_is_not_followed(open_cache, tmp_path):
         cache.remove([entry])
     assert (tmp_path / "elsewhere" / "seed_00000.json").exists()
     assert json.loads((tmp_path / "elsewhere" / "seed_00000.json").read_text())["number"] == 0
+
+
+@BY_NAME
+@pytest.mark.filterwarnings("ignore::rollouts.exceptions.RolloutsWarning")
+def test_a_repair_loses_no_sample_that_lay_behind_what_it_moves(open_cache, kind, tmp_path):
+    request = sample_request()
+    cache = fill(open_cache(kind, tmp_path), numbers=())
+    beside = Beside(cache, request)
+    beside.put(0, b"[1]")
+    beside.put(1, b"{")
+    beside.put(2, beside.text(another=sample_request("another")))
+    cache.store(SampleKey(request, 0), sample_response(0, "paid"))
+    assert len(beside.names()) == 3  # the damaged one gave way
+    assert [text.content for _, text in cache.load_many([SampleKey(request, 0)])] == ["paid (0)"]
+
+    assert len(repair(cache)) == 2
+    assert [text.content for _, text in cache.load_many([SampleKey(request, 0)])] == ["paid (0)"]
+    assert kinds(cache) == []
+    assert [entry.number for entry in cache.entries()] == [0]
+
+
+@BY_NAME
+def test_a_sample_that_no_reader_comes_to_is_found_and_given_its_name(open_cache, kind, tmp_path):
+    request, key = sample_request(), SampleKey(sample_request(), 0)
+    cache = open_cache(kind, tmp_path)
+    beside = Beside(cache, request)
+    beside.put(3, beside.text())
+    assert list(cache.load_many([key])) == []
+    assert kinds(cache) == [("unreached", 0)]
+    [(entry, place)] = repair(cache)
+    assert entry.place.replace("_3", "") == place
+    assert len(list(cache.load_many([key]))) == 1
+    assert kinds(cache) == []
+
+
+@BY_NAME
+@pytest.mark.filterwarnings("ignore::rollouts.exceptions.RolloutsWarning")
+def test_the_sample_that_is_read_is_never_the_one_called_a_duplicate(open_cache, kind, tmp_path):
+    request = sample_request()
+    cache = open_cache(kind, tmp_path)
+    beside = Beside(cache, request)
+    for suffix in range(10):
+        beside.put(suffix, b"[1]")
+    beside.remove(2)
+    cache.store(SampleKey(request, 0), sample_response(0, "read"))
+    beside.put(10, beside.text("the other"))
+    [found] = [finding for finding in verify(cache.entries()) if finding.kind == "duplicate"]
+    assert "_10" in found.entry.place
+    assert found.entry.response.content == "the other (0)"
+
+
+class Beside:
+    """Puts texts under the names of sample 0, behind the back of a cache that keeps samples by name."""
+
+    def __init__(self, cache, request):
+        self.cache = cache
+        self.request = request
+        self.storage = getattr(cache, "_storage", None)
+        self.first = Path(cache.place(SampleKey(request, 0)))
+
+    def name(self, suffix):
+        ending = f"_{suffix}" if suffix else ""
+        if self.storage is None:
+            return self.first.with_name(f"seed_00000{ending}.json")
+        return f"{self.request.fingerprint}-0{ending}"
+
+    def put(self, suffix, text):
+        if self.storage is None:
+            self.first.parent.mkdir(parents=True, exist_ok=True)
+            self.name(suffix).write_bytes(text)
+        else:
+            assert self.storage.add([(self.name(suffix), text)]) == []
+
+    def remove(self, suffix):
+        if self.storage is None:
+            self.name(suffix).unlink()
+        else:
+            self.storage.remove([self.name(suffix)])
+
+    def names(self):
+        if self.storage is None:
+            return sorted(path.name for path in self.first.parent.glob("*.json"))
+        return [name for name in self.storage.names() if not name.endswith(".damaged")]
+
+    def text(self, text="paid", another=None):
+        return json_format.encode(another or self.request, 0, sample_response(0, text))
+
+
+@pytest.mark.parametrize("kind", ["json", "requests-cache files"])
+def test_a_file_of_another_user_is_told_and_never_moved(open_cache, tmp_path, as_another_user, kind):
+    cache = fill(open_cache(kind, tmp_path / "cache"), sample_request())
+    paths = sorted((tmp_path / "cache").rglob("*-0.json" if kind != "json" else "seed_00000.json"))
+    for folder in [tmp_path / "cache", *(tmp_path / "cache").rglob("*")]:
+        folder.chmod(0o777)
+    paths[0].chmod(0)
+
+    def work(say):
+        theirs = open_cache(kind, tmp_path / "cache")
+        say(kinds(theirs) == [("unreadable", None)])
+        say(repair(theirs) == [])
+
+    assert as_another_user(work) == [1, 1]
+    assert kinds(cache) == []
+
+
+def test_drafts_that_killed_writers_left_are_found_when_they_are_old(open_cache, tmp_path):
+    cache = fill(open_cache("json", tmp_path), sample_request(), numbers=[0])
+    [path] = tmp_path.rglob("seed_*.json")
+    old, fresh = (path.with_name(f".{digit * 16}.tmp") for digit in "af")
+    for draft in (old, fresh):
+        draft.write_bytes(path.read_bytes()[:50])
+    os.utime(old, (0, 0))
+    assert kinds(cache) == [("damaged", None)]
+    [(_, aside)] = repair(cache)
+    assert (tmp_path / aside).read_bytes() == fresh.read_bytes()
+    assert (old.exists(), fresh.exists()) == (False, True)
+    assert kinds(cache) == []
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+@pytest.mark.parametrize("target", ["elsewhere/in/it", "renamed"])
+def test_what_is_read_through_a_link_inside_is_listed_once_and_stays(open_cache, tmp_path, depth, target):
+    root = tmp_path / "cache"
+    cache = fill(open_cache("json", root), sample_request())
+    folder = next(root.rglob("seed_00000.json")).parents[depth]
+    moved = folder.with_name(target) if target == "renamed" else root / target
+    moved.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(moved)
+    folder.symlink_to(moved)
+    assert kinds(cache) == []
+    assert [entry.number for entry in cache.entries()] == [0, 1, 2]
+    assert repair(cache) == []
+    keys = [SampleKey(sample_request(), number) for number in range(3)]
+    assert len(list(open_cache("json", root).load_many(keys))) == 3
+
+
+def test_a_folder_that_leads_out_is_told_and_stays(open_cache, tmp_path):
+    cache = fill(open_cache("json", tmp_path / "cache"), sample_request())
+    folder = next((tmp_path / "cache").rglob("seed_00000.json")).parents[2]
+    folder.rename(tmp_path / "out")
+    folder.symlink_to(tmp_path / "out")
+    (tmp_path / "cache" / "loop").symlink_to("loop")
+    assert kinds(cache) == [("unreadable", None)]
+    assert repair(cache) == []
+    assert folder.is_symlink()

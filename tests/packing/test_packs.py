@@ -237,3 +237,46 @@ def test_other_files_are_no_packs(tmp_path, data):
 def test_a_missing_pack_is_told(tmp_path):
     with pytest.raises(CacheError, match="cannot be read: No such file"):
         read_manifest(tmp_path / "none.zip")
+
+
+def as_an_earlier_version_packed(members):
+    """The first sample is an error that was stored as an answer."""
+    lines = members["samples.jsonl"].splitlines(keepends=True)
+    first = json.loads(lines[0])
+    lines[0] = json.dumps({**first, "record": {**first["record"], "finish_reason": "error"}}).encode() + b"\n"
+    members["samples.jsonl"] = b"".join(lines)
+    manifest = json.loads(members["manifest.json"])
+    manifest["files"]["samples.jsonl"]["sha256"] = hashlib.sha256(members["samples.jsonl"]).hexdigest()
+    members["manifest.json"] = json.dumps(manifest).encode()
+
+
+@EVERY
+def test_an_error_that_was_packed_is_left_out_each_time(make, pack, tmp_path):
+    rewritten(pack, as_an_earlier_version_packed)
+    target = make(CacheOptions(tmp_path / "target"))
+    told = []
+    done = [unpack(pack, target, tell=lambda done, total: told.append((done, total))) for _ in range(3)]
+    assert [(one.stored, one.present, one.left_out) for one in done] == [(7, 0, 1), (0, 7, 1), (0, 7, 1)]
+    assert told == [(8, 8)] * 3
+    assert len(list(target.entries())) == 7
+    assert not list((tmp_path / "target").rglob("*damaged*"))
+    target.close()
+
+
+def test_a_sample_that_is_listed_and_not_found_is_counted(filled, tmp_path):
+    class Forgetful(json_files.JsonCache):
+        def load_many(self, keys):
+            return super().load_many(key for key in keys if key.number != 1)
+
+    filled(json_files.make, tmp_path / "source")
+    manifest = write_pack(Forgetful(str(tmp_path / "source")), tmp_path / "study.zip")
+    assert (manifest.samples, manifest.left_out) == (6, {"not found": 2})
+    assert read_manifest(tmp_path / "study.zip") == manifest
+
+
+def test_what_no_reader_comes_to_is_left_out_and_counted(filled, tmp_path):
+    source = filled(json_files.make, tmp_path / "source")
+    for path in (tmp_path / "source").rglob("seed_00000.json"):
+        path.rename(path.with_name("seed_00000_4.json"))
+    manifest = write_pack(source, tmp_path / "study.zip")
+    assert (manifest.samples, manifest.left_out) == (6, {"unreached": 2})

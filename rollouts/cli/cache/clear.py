@@ -45,7 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
         def meant() -> Iterator[StoredEntry]:
             for entry in cache.entries():
                 tell()
-                if entry.problem in (None, "error") and entry.response is not None and wanted.matches(entry):
+                if (
+                    entry.problem in (None, "error", "unreached")
+                    and entry.response is not None
+                    and wanted.matches(entry)
+                ):
                     total.add(entry)
                     yield entry
 

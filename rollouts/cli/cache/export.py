@@ -33,16 +33,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export; exit code 1 where entries could not be read."""
+    """Export; exit code 1 where entries hold no answer."""
     format = arguments.format or _format_of(arguments.file)
-    unreadable = 0
+    left_out = 0
     with opened(arguments) as cache, progress("samples exported") as tell:
 
         def listed() -> Iterator[StoredEntry]:
-            nonlocal unreadable
+            nonlocal left_out
             for entry in select(cache.entries(), filter_of(arguments)):
                 tell()
-                unreadable += entry.response is None
+                left_out += entry.problem is not None or entry.response is None
                 yield entry
 
         found = rows(listed(), raw=arguments.raw)
@@ -51,9 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             n = write(found, arguments.file, format, raw=arguments.raw)
     print(f"{n:,} samples exported.", file=sys.stderr)
-    if unreadable:
-        print(f"{unreadable:,} entries hold no answer: `rollouts cache verify` names them.", file=sys.stderr)
-    return 1 if unreadable else 0
+    if left_out:
+        print(
+            f"{left_out:,} entries hold no answer, and were left out: `rollouts cache verify` names them.",
+            file=sys.stderr,
+        )
+    return 1 if left_out else 0
 
 
 def _to_stdout(found: Iterator[dict[str, Any]], format: str, raw: bool) -> int:

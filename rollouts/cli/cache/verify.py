@@ -19,14 +19,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "verify",
         help="check every stored sample",
         description="Reads every entry, raw answers included, and names what is damaged, foreign, stored twice, in "
-        "another sample's place, or of another version. Exit code 1 where there is such, and it was not moved aside.",
+        "another sample's place, not to be read, or of another version. Exit code 1 where there is such, and it was "
+        "not moved.",
     )
     add_cache(parser)
     parser.add_argument(
         "--repair",
         action="store_true",
         help="move it aside: to the folder set-aside (json), the table damaged (sql), the names ….damaged "
-        "(requests-cache); nothing is deleted. Entries of other versions stay.",
+        "(requests-cache); nothing is deleted. Entries of other versions, and what cannot be read here, stay.",
     )
     parser.add_argument("--json", action="store_true", help="write JSON: one object a finding, then the counts")
     parser.set_defaults(run=run)

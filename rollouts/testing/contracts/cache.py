@@ -11,20 +11,18 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
-import sys
 import threading
-import traceback
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rollouts.exceptions import CacheError
 from rollouts.identity import SampleKey, SampleRequest
 from rollouts.results import Response, Usage
 from rollouts.results.codec import STORED_FIELDS
+from rollouts.testing.contracts.processes import Child, bound_by_rights, let_others_pass
 from rollouts.typing import CacheBackend, Conversation, JsonObject, Parts, WireRequest
 
 
@@ -50,13 +48,26 @@ def sample_request(
     prefill: str | None = None,
     thought: str | None = None,
     body: JsonObject | None = None,
+    url: str | None = None,
 ) -> SampleRequest:
-    """A request as an adapter would make it; `body` holds further fields of the wire body."""
+    """A request as an adapter would make it.
+
+    Args:
+        prompt: The user's message.
+        model: Its name.
+        service: Who is asked.
+        adapter: The adapter's name.
+        headers: The user's own.
+        prefill: The partial assistant turn.
+        thought: What of it is injected thought.
+        body: Further fields of the wire body.
+        url: The whole URL; below `service` unless given.
+    """
     messages = [{"role": "user", "content": prompt}]
     if prefill is not None:
         messages.append({"role": "assistant", "content": prefill})
     wire = WireRequest(
-        url=f"{service}/chat/completions",
+        url=url or f"{service}/chat/completions",
         endpoint="chat/completions",
         body={"model": model, "messages": messages, **(body or {})},
         seed_field="seed",
@@ -327,6 +338,55 @@ class CacheContract:
             assert _load(cache, sample_request("never asked"), [0]) == {}
         assert _tree(tmp_path) == before
 
+    def test_no_secret_is_stored_or_shown(self, tmp_path: Path) -> None:
+        """User, password and query of the URL that is asked are in no file, no name, and nothing that is shown."""
+        secret = "canary-7f3a"
+        request = sample_request(url=f"https://me:{secret}@example.invalid/v1/chat/completions?key={secret}")
+        key = SampleKey(request, 0)
+        with self._made(tmp_path) as cache:
+            cache.store(key, sample_response(0, full=True))
+            found = _load(cache, *_one(key))[0]
+            listed = list(getattr(cache, "entries", list)())
+            place = getattr(cache, "place", None)
+            shown = [repr(cache), getattr(cache, "location", ""), repr(found), repr(listed), pickle.dumps(found)]
+            shown.append(place(key) if place is not None else "")
+        assert not [text for text in shown if secret in (text if isinstance(text, str) else text.decode("latin-1"))]
+        for name, (_, data) in _tree(tmp_path).items():
+            assert secret not in name
+            assert secret.encode() not in (data or b""), name
+
+    def test_a_storage_that_cannot_be_written_is_told_and_still_read(self, tmp_path: Path) -> None:
+        """In a read-only directory what is there is found, and to store is a `CacheError`. Elsewhere: not tested."""
+        if not self._has_processes():
+            return
+        request, folder = sample_request(), _folder(tmp_path, "read-only")
+        with self._made(folder) as cache:
+            cache.store(SampleKey(request, 0), sample_response(0))
+            _load(cache, request, [0])
+        if not any(path.is_file() for path in folder.rglob("*")):
+            return  # it keeps its samples elsewhere
+
+        def work(say: Callable[[int], None]) -> None:
+            if not os.access(folder, os.R_OK):
+                return
+            with self._made(folder) as cache:
+                say(list(_load(cache, request, [0, 1])) == [0])
+                try:
+                    cache.store(SampleKey(request, 1), sample_response(1))
+                except CacheError as error:
+                    say(bool(str(error)))
+                say(list(_load(cache, request, [0, 1])) == [0])
+
+        let_others_pass(tmp_path)
+        _make_writable(folder, False)
+        try:
+            child = Child(bound_by_rights(work))
+            said = list(iter(child.hear, None))
+            child.wait()
+            assert said in ([1, 1, 1], [])
+        finally:
+            _make_writable(folder, True)
+
     # ── Several processes ──
 
     def test_a_stored_answer_survives_kill_9(self, tmp_path: Path) -> None:
@@ -410,50 +470,6 @@ class CacheContract:
             cache.close()
 
 
-class Child:
-    """A forked process that does `work`, tells numbers, and can be killed without warning."""
-
-    def __init__(self, work: Callable[[Callable[[int], None]], None]) -> None:
-        reading, writing = os.pipe()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 doubts every fork beside threads
-            self.pid = os.fork()
-        if self.pid == 0:
-            status = 1
-            try:
-                os.close(reading)
-                work(lambda number: _say(writing, number))
-                status = 0
-            except BaseException:
-                traceback.print_exc()  # to the captured output of the test, which fails for want of a number
-            finally:
-                sys.stderr.flush()
-                os._exit(status)
-        os.close(writing)
-        self._lines = os.fdopen(reading)
-
-    def hear(self) -> int | None:
-        """The next number that the child tells; None where it ended without."""
-        line = self._lines.readline()
-        return int(line) if line else None
-
-    def kill(self) -> None:
-        """End it by SIGKILL, and wait until it is gone."""
-        os.kill(self.pid, signal.SIGKILL)
-        self._lines.close()
-        os.waitpid(self.pid, 0)
-
-    def wait(self) -> None:
-        """Wait for its end, which must be a good one."""
-        self._lines.close()
-        _, status = os.waitpid(self.pid, 0)
-        assert os.waitstatus_to_exitcode(status) == 0
-
-
-def _say(pipe: int, number: int) -> None:
-    os.write(pipe, b"%d\n" % number)
-
-
 def _in_threads(n: int, work: Callable[[int], None]) -> None:
     errors: list[BaseException] = []
 
@@ -486,6 +502,11 @@ def _folder(parent: Path, name: str) -> Path:
     folder = parent / name
     folder.mkdir()
     return folder
+
+
+def _make_writable(directory: Path, writable: bool) -> None:
+    for path in (directory, *directory.rglob("*")):
+        path.chmod((0o755 if writable else 0o555) if path.is_dir() else (0o644 if writable else 0o444))
 
 
 def _tree(directory: Path) -> dict[str, tuple[int, bytes | None]]:
