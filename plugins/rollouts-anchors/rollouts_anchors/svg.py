@@ -73,7 +73,9 @@ def importance_svg(table: ImportanceTable, labels: Sequence[Label] | None) -> st
                 f'<text x="{x + step / 2:.2f}" y="{offset + 4:.1f}" text-anchor="middle" fill="{NEUTRAL}">×</text>'
             )
         else:
-            shade = colour(labels, k) if labels is not None else signed(row.value, table.metric != "accuracy")
+            shade = (
+                colour(labels, row.position) if labels is not None else signed(row.value, table.metric != "accuracy")
+            )
             top, size = offset - factor * max(row.value, 0.0), abs(row.value) * factor
             body.append(
                 f'<rect x="{x + 0.12 * step:.2f}" y="{top:.2f}" width="{0.76 * step:.2f}" height="{max(size, 0.8):.2f}"'
