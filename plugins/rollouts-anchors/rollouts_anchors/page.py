@@ -94,12 +94,14 @@ def html_page(
         f"<h1>{escape(title)}</h1><pre>{escape(question_text(trace))}</pre>",
         f'<p class="about">{escape(" · ".join(about))}</p>',
         _keys(labels, table.metric),
-        f"<h2>Importance along the trace</h2>{importance_svg(table, labels)}",
+        f"<h2>Importance along the trace</h2>{importance_svg(table, labels, len(trace))}",
     ]
     if resampling.judging.truth is not None:
         lines = {"resampled": RESAMPLED, **({"forced answer": FORCED} if resampling.forced else {})}
         parts.append(f"<h2>Accuracy by position</h2>{_key(lines)}{accuracy_svg(resampling)}")
-    parts.append(f"<h2>The thought</h2>{_trace(resampling, table, labels)}")
+    # Where the bars have the colours of kinds, those of the signs are explained here.
+    shades = "" if labels is None else _key(_signs(table.metric))
+    parts.append(f"<h2>The thought</h2>{shades}{_trace(resampling, table, labels)}")
     if effects is not None:
         circle = circle_svg(effects, table, labels, trace.pieces)
         parts.append(f'<h2>What each sentence brings about</h2><div class="square">{circle}</div>')
@@ -124,10 +126,12 @@ def write_html(
 
 def _keys(labels: Sequence[Label] | None, metric: str) -> str:
     if labels is None:
-        names = {"importance": POSITIVE} if metric != "accuracy" else {"positive": POSITIVE, "negative": NEGATIVE}
-    else:
-        names = {k.replace("_", " "): c for k, c in COLOURS.items() if any(label.kind == k for label in labels)}
-    return _key(names)
+        return _key(_signs(metric))
+    return _key({k.replace("_", " "): c for k, c in COLOURS.items() if any(label.kind == k for label in labels)})
+
+
+def _signs(metric: str) -> Mapping[str, str]:
+    return {"importance": POSITIVE} if metric != "accuracy" else {"positive": POSITIVE, "negative": NEGATIVE}
 
 
 def _key(names: Mapping[str, str]) -> str:

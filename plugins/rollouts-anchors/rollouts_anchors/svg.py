@@ -56,14 +56,14 @@ def _axis(low: float, high: float, height: float) -> tuple[list[str], list[float
     return lines, [offset, factor]
 
 
-def importance_svg(table: ImportanceTable, labels: Sequence[Label] | None) -> str:
-    """Bars along the trace, with intervals."""
+def importance_svg(table: ImportanceTable, labels: Sequence[Label] | None, n: int) -> str:
+    """Bars along a trace of `n` sentences, with intervals; empty places where a table has no row."""
     ends = [v for row in table for v in (row.value, row.low, row.high) if v is not None]
     low, high = min([0.0, *ends]), max([0.0, *ends]) or (0.0 if min([0.0, *ends]) < 0 else 1.0)
     body, (offset, factor) = _axis(low, high, HEIGHT)
-    step = (WIDTH - LEFT) / max(len(table), 1)
-    for k, row in enumerate(table):
-        x = LEFT + k * step
+    step = (WIDTH - LEFT) / max(n, 1)
+    for row in table:
+        x = LEFT + row.position * step
         hover = tip(row_tip(row, labels))
         body.append(
             f'<g class="hover" {hover}><rect class="hit" x="{x:.2f}" y="0" width="{step:.2f}" height="{HEIGHT:g}"/>'

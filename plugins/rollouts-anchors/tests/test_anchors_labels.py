@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from rollouts_anchors import Label, counterfactual_pp, html_page, label, plot_importance, plot_sentences, read_labels
 
@@ -107,7 +109,11 @@ def test_a_row_has_the_colour_of_its_own_sentence_whatever_rows_a_table_has():
     resampling, table = partial_table()
     orange = "#FF9800"
     page = html_page(resampling, table, labels=KINDS_OF_THREE)
-    assert f'height="100.00" fill="{orange}"' in page or f'fill="{orange}"/>' in page.split("<h2>The thought</h2>")[0]
+    bars, thought = page.split("<h2>The thought</h2>")
+    left = re.search(rf'<rect x="([0-9.]+)"[^>]*fill="{orange}"/>', bars)[1]
+    assert float(left) > 2 / 3 * 900, "the last of three sentences stands in the last third"
+    assert "negative" not in bars.partition("<body>")[2]
+    assert "negative</span>" in thought
     for figure in (plot_importance(table, KINDS_OF_THREE), plot_sentences(table, KINDS_OF_THREE)):
         (axes,) = figure.axes
         assert [to_hex(patch.get_facecolor()) for patch in axes.patches] == [orange.lower()]
