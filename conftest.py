@@ -19,6 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("rollouts", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rollouts")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts a job in the background has it ignore Ctrl-C, and every program that it starts: those of the

@@ -25,7 +25,7 @@ from rollouts.typing import Progress, ProgressOptions
 if TYPE_CHECKING:
     from rollouts.continuation import ProbeResult
     from rollouts.planning import Explanation, Plan
-    from rollouts.resampling.asking import Want
+    from rollouts.resampling.asking import Then, Want
 
 LAZY_WINDOW = 256
 """Samples that `as_completed` has under way at least; it reads prompts no further ahead."""
@@ -295,17 +295,14 @@ class RolloutsClient(ResamplingMethods):
         )
         return collector
 
-    def _each(self, wants: Sequence[Want], overrides: Mapping[str, Any]) -> list[Rollouts]:
+    def _each(self, wants: Sequence[Want], overrides: Mapping[str, Any], then: Then | None = None) -> list[Rollouts]:
+        from rollouts.growing import Growing
+
         settings, resolved, call, asking = self._prepare(dict(overrides))
-        sizes = [count(want.n_samples) for want in wants]
-        askings = [asking.under(seed=want.seed, **want.settings) for want in wants]
-        prompts = [want.prompt for want in wants]
-        own = [each.settings for each in askings]
-        collector = Collector(resolved, self._response_transforms(settings), prompts=prompts, n=sizes, settings=own)
-        for its, prompt in zip(askings, prompts, strict=True):
-            its.check(prompt)
-        asks = (a.ask(p, prompt_index=i, n=n) for i, (a, p, n) in enumerate(zip(askings, prompts, sizes, strict=True)))
-        collector.run = self._run(resolved, call, asks, collector.deliver, total=sum(sizes), window=WINDOW, eager=False)
+        collector = Collector(resolved, self._response_transforms(settings))
+        growing = Growing(asking, collector, wants, then)
+        asks, deliver = growing.asks(), growing.deliver
+        collector.run = self._run(resolved, call, asks, deliver, total=growing.total, window=WINDOW, eager=False)
         return collector.complete()
 
     def _run_one(self, resolved: Resolved, call: Call, ask: Ask, deliver: Deliver) -> Run:
@@ -315,7 +312,7 @@ class RolloutsClient(ResamplingMethods):
         self,
         resolved: Resolved,
         call: Call,
-        asks: Iterable[Ask],
+        asks: Iterable[Ask | None],
         deliver: Deliver,
         *,
         total: int | None,

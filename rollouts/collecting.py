@@ -44,16 +44,23 @@ class Collector:
         """
         self._resolved = resolved
         self._transforms = transforms
-        self._prompts = prompts
+        self._prompts = list(prompts)
         self._single = single
         sizes = [n] * len(prompts) if isinstance(n, int) else n
         self._slots: list[list[Result | None]] = [[None] * size for size in sizes]
-        self._settings = settings if settings is not None else [resolved.settings] * len(prompts)
+        self._settings = list(settings) if settings is not None else [resolved.settings] * len(prompts)
         self._keep = keep
         self._failures: list[Failure] = []
         self._spill = Spill()
         self._tally = Tally()
         self._mixture = Mixture()
+
+    def add(self, prompt: Any, n: int, settings: Settings) -> int:
+        """Gather `n` samples of one more prompt; gives its place."""
+        self._prompts.append(prompt)
+        self._slots.append([None] * n)
+        self._settings.append(settings)
+        return len(self._prompts) - 1
 
     # ── While the run goes on ──
 
@@ -61,9 +68,10 @@ class Collector:
         """Take what is done."""
         for job, result in results:
             if isinstance(result, Response):
-                self._mixture.add(result)
                 if result.prefill is not None or self._transforms:
                     result = self._checked(job, result)
+                else:
+                    self._mixture.add(result)
             if self._keep is None:
                 if isinstance(result, Response) and isinstance(result.raw_source, bytes):
                     keep_raw(result, self._spill.take(result.raw_source))
@@ -81,6 +89,7 @@ class Collector:
                 "(provider={'only': ['…']}; `rollouts probe` finds one), or take require_prefill off."
             )
             return job.failure("failed", error, response.attempts)
+        self._mixture.add(response)  # not before: what was refused is no part of the set
         self._tally.add(response)
         try:
             for transform in self._transforms:
@@ -153,7 +162,8 @@ class Collector:
             if everything:
                 error.rollouts = everything[0] if self._single else everything
             raise error
-        watch.mixed(self._mixture, settings.given_sampling.get("provider"))
+        routing = settings.given_sampling.get("provider") or settings.extra_body.get("provider")
+        watch.mixed(self._mixture, routing)
         watch.duplicates(everything, settings.given_sampling)
 
     def _warn_of_continuation(self) -> None:
@@ -167,18 +177,18 @@ class Collector:
         error.rollouts = everything[0] if self._single else everything  # type: ignore[attr-defined]
 
     def _rollouts(self) -> list[Rollouts]:
-        settings = self._resolved.settings
-        cache_dir = None if settings.use_cache is False else str(settings.cache_dir)
-        return [
-            Rollouts(
-                slots=self._filled(prompt, i),
-                prompt=prompt,
-                model=settings.model,
-                settings=dict(self._settings[i].given_sampling),
-                cache_dir=cache_dir,
-            )
-            for i, prompt in enumerate(self._prompts)
-        ]
+        return [self.of(place) for place in range(len(self._prompts))]
+
+    def of(self, place: int) -> Rollouts:
+        """What there is of one prompt; a sample that is not there yet counts as not sent."""
+        settings, prompt = self._resolved.settings, self._prompts[place]
+        return Rollouts(
+            slots=self._filled(prompt, place),
+            prompt=prompt,
+            model=settings.model,
+            settings=dict(self._settings[place].given_sampling),
+            cache_dir=None if settings.use_cache is False else str(settings.cache_dir),
+        )
 
     def _filled(self, prompt: Any, prompt_index: int) -> tuple[Result, ...]:
         slots = self._slots[prompt_index]

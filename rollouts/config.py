@@ -66,10 +66,7 @@ def load_config(directory: Path | None = None, environ: Mapping[str, str] | None
             keep(name, value, origin)
 
     def keep(name: str, value: Any, origin: str) -> None:
-        try:
-            values[name] = None if value is None else SETTINGS[name].check(name, value)
-        except ConfigError as error:
-            raise ConfigError(f"{origin}: {error}") from None
+        values[name] = _checked(name, value, origin)
         origins[name] = origin
 
     user = user_file()
@@ -84,6 +81,24 @@ def load_config(directory: Path | None = None, environ: Mapping[str, str] | None
     for variable, (name, text) in variables.items():
         keep(name, text if isinstance(text, Secret) else parse_value(text, name), variable)
     return Config(values, origins)
+
+
+def from_variable(name: str) -> Any:
+    """What the variable `ROLLOUTS_…` of a setting says now; None where it is not set.
+
+    Raises:
+        ConfigError: What the setting cannot be.
+    """
+    variable = PREFIX + name.upper()
+    text = os.environ.get(variable, "")
+    return _checked(name, parse_value(text, name), variable) if text.strip() else None
+
+
+def _checked(name: str, value: Any, origin: str) -> Any:
+    try:
+        return None if value is None else SETTINGS[name].check(name, value)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from None
 
 
 def _ours(environ: Mapping[str, str] | None) -> dict[str, tuple[str, str | Secret]]:

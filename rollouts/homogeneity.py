@@ -1,7 +1,9 @@
 """Whether the answers of a call are of one kind: one provider, one served model, no replays. Knows no service.
 
 A set that is mixed is a sample of no one distribution. OpenRouter spreads requests over providers unless one is named,
-and providers differ in precision, templates and defaults.
+and providers differ in precision, templates and defaults. Fingerprints and dates do not count: a provider answers with
+several fingerprints on one day, nothing that is asked for makes them one, and a set that grows has many days.
+`rollouts.provenance` tells them.
 """
 
 from __future__ import annotations
@@ -107,7 +109,7 @@ def replayed(rollouts: Rollouts) -> int:
 
 def is_pinned(routing: Mapping[str, Any] | None) -> bool:
     """Whether routing preferences (OpenRouter's `provider={…}`) name one provider and no other may step in."""
-    if not routing:
+    if not isinstance(routing, Mapping):  # out of extra_body it may be anything
         return False
     only, order = routing.get("only") or (), routing.get("order") or ()
     return len(only) == 1 or (len(order) == 1 and routing.get("allow_fallbacks") is False)

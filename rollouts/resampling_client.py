@@ -22,7 +22,7 @@ from rollouts.typing import Progress, ProgressOptions
 if TYPE_CHECKING:
     from rollouts.planning import Plan
     from rollouts.resampling import Conditional, Dialect, ResamplePlan, Resampling, Resilience, Steering, Trace
-    from rollouts.resampling.asking import Want
+    from rollouts.resampling.asking import Then, Want
     from rollouts.resampling.conditional import Similar
     from rollouts.resampling.trace import Positions, Prompt
 
@@ -56,12 +56,13 @@ class ResamplingMethods(ABC):
         """
         if isinstance(style, str) and style not in resampling.STYLES:
             style = self.plugins.make("splitter", style)
-        dialect = self._dialect(settings)
+        marks = self._dialect(settings)
         if isinstance(source, Response):
-            return resampling.Trace.from_response(source, question, style=style, dialect=dialect)
+            return resampling.Trace.from_response(source, question, style=style).fitted(marks)
         if question is None:
             raise ConfigError("a text does not know what was asked: pass `question=`.")
-        return resampling.Trace.from_text(question, source, style=style, dialect=dialect)
+        made = resampling.Trace.from_text(question, source, style=style, dialect=marks)
+        return replace(made, dialect=None, model_dialect=marks)
 
     def resample(
         self,
@@ -75,6 +76,8 @@ class ResamplingMethods(ABC):
         """Sample `n_samples` continuations before each sentence, and answers forced there, in one bounded stream.
 
         What the cache holds is not asked again: a crash costs what had not arrived, 200 after 100 asks for 100 more.
+        Where a position's prompt is the very one that the trace was sampled from, its number is left out and one more
+        is drawn: the trace is no sample that leaves a sentence out.
 
         Args:
             trace: What to resample; a sample is cut into sentences first.
@@ -82,7 +85,8 @@ class ResamplingMethods(ABC):
             positions: `"all"`, a sentence's number, or numbers.
             forced: Also close the thought before each position and ask for the answer at once.
             **options: `until`, `round_size`, `truth`, `extract`, `where`, `policy`, `normalise`, `forced_samples`,
-                `forced_settings` as for `rollouts.resampling.resample`; anything else is a setting of the call.
+                `forced_lead`, `forced_settings` as for `rollouts.resampling.resample`; anything else is a setting of
+                the call.
 
         Raises:
             ConfigError: Bad input; nothing was sent.
@@ -90,8 +94,7 @@ class ResamplingMethods(ABC):
             BudgetExceeded: `max_cost` holds for all of it, rounds together.
         """
         fitted, numbered = self._fitted(trace, options), self._numbered(options)
-        with _Stream(self, rounds=options.get("until") is not None) as stream:
-            return resampling.resample(stream, fitted, n_samples, positions, forced=forced, **numbered)
+        return resampling.resample(_Stream(self), fitted, n_samples, positions, forced=forced, **numbered)
 
     def plan_resample(
         self,
@@ -100,9 +103,7 @@ class ResamplingMethods(ABC):
         positions: Positions = "all",
         *,
         forced: bool = False,
-        forced_samples: int | None = None,
-        forced_settings: Mapping[str, Any] | None = None,
-        **settings: Any,
+        **options: Any,
     ) -> ResamplePlan:
         """What `resample` would ask: calls, distinct prefixes, what is cached, tokens, dollars. Sends nothing.
 
@@ -113,32 +114,27 @@ class ResamplingMethods(ABC):
             n_samples: As for `resample`.
             positions: As for `resample`.
             forced: As for `resample`.
-            forced_samples: As for `resample`.
-            forced_settings: As for `resample`.
-            **settings: Settings of the call.
+            **options: As for `resample`. How answers are judged changes nothing of what is asked; with `until` the plan
+                is that of the most that may be.
 
         Raises:
-            ConfigError: Bad input.
+            ConfigError: What `resample` would raise before it sends.
         """
-        from rollouts.resampling.resampling import FORCED_SETTINGS
+        from rollouts.resampling.sampling import plan_options
 
+        asked, settings = plan_options(self._numbered(options))
         merged = self.settings.override(**settings)
         price = self._resources.price(self._resources.resolve(merged))
-
-        def cached(prompts: Sequence[Prompt], n: int, is_forced: bool) -> list[int]:
-            own = {**FORCED_SETTINGS, **(forced_settings or {})} if is_forced else {}
-            return [item.cached for item in self.plan(prompts, n, **{**settings, **own}).prompts]
-
         return resampling.plan_resample(
             self._fitted(trace, settings),
             n_samples,
             positions,
             forced=forced,
-            forced_samples=forced_samples,
             max_tokens=merged.given_sampling.get("max_tokens"),
             prompt_price=None if price is None else price.prompt,
             completion_price=None if price is None else price.completion,
-            cached=cached,
+            cached=lambda wants: self._stored(wants, settings),
+            **asked,
         )
 
     def force_answer(
@@ -178,21 +174,36 @@ class ResamplingMethods(ABC):
 
     # ── Parts ──
 
+    def _stored(self, wants: Sequence[Want], settings: Mapping[str, Any]) -> list[int]:
+        """How many samples of each want the cache has; wants that differ in nothing but the prompt in one look."""
+        kinds: dict[Any, list[int]] = {}
+        for place, want in enumerate(wants):
+            kinds.setdefault((want.seed, want.n_samples, repr(want.settings)), []).append(place)
+        counts = [0] * len(wants)
+        for places in kinds.values():
+            one, prompts = wants[places[0]], [wants[place].prompt for place in places]
+            plan = self.plan(prompts, one.n_samples, **{**settings, **one.settings, "seed": one.seed})
+            for place, item in zip(places, plan.prompts, strict=True):
+                counts[place] = item.cached
+        return counts
+
     def _numbered(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options, with the client's own first number where the call names none."""
         return {"seed": self.settings.seed, **options}
 
     def _fitted(self, trace: Trace | Response, options: dict[str, Any]) -> Trace:
-        """The trace with the marks of the model that is asked, unless it has marks of its own."""
-        from rollouts.resampling.trace import THINK
-
+        """The trace with the marks of the model that is asked, unless others were chosen for it."""
         settings: dict[str, Any] = {
             name: options[name] for name in ("model", "adapter", "base_url", "template") if name in options
         }
         if isinstance(trace, Response):
             return self.trace(trace, **settings)
-        dialect = self._dialect(settings)
-        return replace(trace, dialect=dialect) if trace.dialect == THINK != dialect else trace
+        if not isinstance(trace, resampling.Trace):
+            raise ConfigError(
+                f"a {type(trace).__name__} cannot be resampled: give a sample with a thought, or a trace "
+                "(`client.trace(text, question=…)`)."
+            )
+        return trace.fitted(self._dialect(settings))
 
     def _dialect(self, settings: dict[str, Any]) -> Dialect:
         resolved = self._resources.resolve(self.settings.override(**settings))
@@ -205,8 +216,8 @@ class ResamplingMethods(ABC):
         """What a call would ask, and what is cached of it."""
 
     @abstractmethod
-    def _each(self, wants: Sequence[Want], overrides: Mapping[str, Any]) -> list[Rollouts]:
-        """The samples of each want as one run."""
+    def _each(self, wants: Sequence[Want], overrides: Mapping[str, Any], then: Then | None = None) -> list[Rollouts]:
+        """The samples of each want, and of those that `then` adds, as one run."""
 
     @abstractmethod
     def _progress(self, settings: Settings, total: int | None) -> Progress | None:
@@ -214,7 +225,7 @@ class ResamplingMethods(ABC):
 
 
 class _Stream:
-    """Asks the client. Where there are several rounds, they share one progress bar and one budget."""
+    """Asks the client. Where it is asked several times, the runs share one progress bar and one budget."""
 
     def __init__(self, client: ResamplingMethods, *, rounds: bool = False) -> None:
         self._client = client
@@ -235,10 +246,10 @@ class _Stream:
 
         return self.each([Want(prompt, n_samples, seed) for prompt in prompts], **settings)
 
-    def each(self, wants: Sequence[Want], **settings: Any) -> list[Rollouts]:
-        """The samples of each want, in their order."""
+    def each(self, wants: Sequence[Want], then: Then | None = None, **settings: Any) -> list[Rollouts]:
+        """The samples of each want, in their order, and of those that `then` adds."""
         if not self._rounds:
-            return self._client._each(wants, settings)
+            return self._client._each(wants, settings, then)
         merged = self._client.settings.override(**settings)
         if self._bar is None:
             inner = self._client._progress(merged, None)
@@ -248,7 +259,7 @@ class _Stream:
             shared["max_cost"] = max(0.0, merged.max_cost - self._cost)
         if merged.max_total_tokens is not None:
             shared["max_total_tokens"] = max(0, merged.max_total_tokens - self._tokens)
-        got = self._client._each(wants, {**settings, **shared})
+        got = self._client._each(wants, {**settings, **shared}, then)
         for response in (r for rollouts in got for r in rollouts if not r.cached):
             self._cost += response.usage.cost or 0.0
             self._tokens += response.usage.total_tokens or 0

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
+from rollouts.config import from_variable
 from rollouts.continuation import judge
 from rollouts.engine import Call, Engine, Service, Store
 from rollouts.engine.budget import Budget, Price, check_priceable
@@ -104,14 +105,15 @@ class Resources:
         spec = self.manager.adapter_for(settings.model, settings.base_url, settings.adapter)
         base_url = self._base_url(settings, spec)
         service = self._service(spec, base_url, settings.adapter_options)
-        declared = getattr(service.adapter, "service", None)
+        # Asked for only where it is not given: a local model's is the digest of a file that may not be here.
+        who = settings.service or getattr(service.adapter, "service", None) or public_url(base_url).rstrip("/")
         return Resolved(
             settings=settings,
             spec=spec,
             model=wire_model(spec, settings.model),
             base_url=public_url(base_url) if base_url else "",
             service=service,
-            identity=settings.service or declared or public_url(base_url).rstrip("/"),
+            identity=who,
             watch=self._watch,
         )
 
@@ -178,10 +180,11 @@ class Resources:
         """Make a call's parts ready, for a pool of `size` workers; opens and sends nothing.
 
         Raises:
-            ConfigError: A name that no plugin offers, or a key that no header can carry.
+            ConfigError: A name that no plugin offers, or a key that no header can carry where one is needed.
         """
         settings, spec = resolved.settings, resolved.spec
-        key, missing = self.key(settings, spec)
+        offline = is_offline(settings)
+        key, missing = (None, None) if offline else self.key(settings, spec)
         call = Call(
             service=resolved.service,
             transport=self.engine.transport(size),
@@ -193,7 +196,7 @@ class Resources:
             judge=judge,
             timeout=settings.timeout,
             max_concurrency=settings.max_concurrency,
-            offline=is_offline(settings),
+            offline=offline,
             require_prefill=settings.require_prefill,
             missing_key=missing,
             headers=settings.extra_headers,
@@ -337,8 +340,12 @@ class Resources:
 
 
 def is_offline(settings: Settings) -> bool:
-    """Whether nothing may be sent: by the setting, or by `ROLLOUTS_OFFLINE` whatever client and call say."""
-    return settings.offline or os.environ.get("ROLLOUTS_OFFLINE", "") not in ("", "0")
+    """Whether nothing may be sent: by the setting, or by `ROLLOUTS_OFFLINE` whatever client and call say.
+
+    Raises:
+        ConfigError: The variable says neither yes nor no.
+    """
+    return settings.offline or bool(from_variable("offline"))
 
 
 _ACTED_ON: Mapping[str, type] = {"prompt": Conversation, "response": Response}

@@ -19,7 +19,7 @@ from rollouts.engine.core import work
 from rollouts.engine.jobs import Ask, Call, Job
 from rollouts.engine.leave import AskedLeave, OwnLeave
 from rollouts.engine.outbox import Outbox
-from rollouts.engine.recipes import KEY, opened
+from rollouts.engine.recipes import KEY, opened, unlocked
 from rollouts.engine.scopes import park_of, scope_for
 from rollouts.engine.stopping import StopSignal
 from rollouts.engine.workers import Lane, WorkerPool, one_cpu
@@ -70,7 +70,7 @@ class ShardWorker:
     """The runs that this process works for."""
 
     def __init__(self, channel: Channel, key: str | None) -> None:
-        """Answer over `channel`; use `key` where one was given with the process's environment."""
+        """Answer over `channel`; `key` is what was given with the process's environment."""
         self.outbox = Outbox(channel.send, "rollouts-to-coordinator", pause=_PAUSE)
         self._key = key
         self._resources: dict[bytes, Resources] = {}
@@ -106,9 +106,7 @@ class ShardWorker:
         """
         resources, settings = opened(recipe, self._resources_for)
         own: dict[str, Any] = {"max_concurrency": max(1, cap)}
-        if self._key is not None:
-            own["api_key"] = self._key
-        settings = settings.override(**own)
+        settings = settings.override(**own, **unlocked(self._key, settings))
         resolved = resources.resolve(settings)
         key, _ = resources.key(settings, resolved.spec)
         call = resources.call(resolved, self._pool.size)

@@ -17,31 +17,39 @@ FIRST = 1000
 
 
 class _File:
-    """A nameless file that is only ever added to."""
+    """A nameless file that is only ever added to, by the process that made it; its children may read it.
 
-    __slots__ = ("_end", "_file", "_lock")
+    Read and written at given places: a process and its children share one position in the file, and with `seek` they
+    would move it under each other.
+    """
 
-    def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="rollouts-")  # noqa: SIM115  (outlives this)
+    __slots__ = ("_end", "_file", "_lock", "pid")
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
         self._end = 0
         self._lock = threading.Lock()
+        self.pid = os.getpid()
 
     def __del__(self) -> None:
         self._file.close()
 
     def add(self, body: bytes) -> int:
+        """Write a body after the others; where it begins.
+
+        Raises:
+            OSError: There is no room.
+        """
         with self._lock:
-            place = self._end
-            self._file.seek(place)
-            self._file.write(body)
-            self._file.flush()
-            self._end += len(body)
+            place, left = self._end, memoryview(body)
+            while left:  # a disk that is nearly full takes a part
+                written = os.pwrite(self._file.fileno(), left, self._end)
+                self._end += written
+                left = left[written:]
             return place
 
     def read(self, place: int, length: int) -> bytes:
-        with self._lock:
-            self._file.seek(place)
-            return self._file.read(length)
+        return os.pread(self._file.fileno(), length, place)
 
 
 class SpilledBody:
@@ -82,8 +90,8 @@ class Spill:
         if self._seen <= FIRST or not self._works or os.name != "posix":
             return source
         try:
-            if self._file is None:
-                self._file = _File()
+            if self._file is None or self._file.pid != os.getpid():  # a forked child adds to its own
+                self._file = _File(tempfile.TemporaryFile(prefix="rollouts-"))  # noqa: SIM115  (outlives this)
             return SpilledBody(self._file, self._file.add(source), len(source))
         except OSError:  # no room: memory it is
             self._works = False

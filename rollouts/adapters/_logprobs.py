@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,7 @@ def read_logprobs(logprobs: Any, *, echo: str = "") -> dict[str, Any] | None:
 
 def _alternatives(others: Any) -> list[dict[str, Any]]:
     if isinstance(others, Mapping):
-        ranked = sorted(others.items(), key=lambda pair: -pair[1])
+        ranked = sorted(others.items(), key=lambda pair: -pair[1] if isinstance(pair[1], (int, float)) else math.inf)
         return [{"token": token, "logprob": value} for token, value in ranked]
     return list(others) if isinstance(others, list) else []
 

@@ -5,6 +5,7 @@ Knows no service by name: the names that services give to one and the same thing
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -157,7 +158,6 @@ def read_usage(usage: Any) -> Usage:
     completion = usage.get("completion_tokens_details")
     prompt = prompt if isinstance(prompt, Mapping) else {}
     completion = completion if isinstance(completion, Mapping) else {}
-    cost = usage.get("cost")
     cached = prompt.get("cached_tokens", usage.get("prompt_cache_hit_tokens", usage.get("cached_tokens")))
     return Usage(
         prompt_tokens=whole(usage.get("prompt_tokens")),
@@ -165,7 +165,7 @@ def read_usage(usage: Any) -> Usage:
         total_tokens=whole(usage.get("total_tokens")),
         reasoning_tokens=whole(completion.get("reasoning_tokens", usage.get("reasoning_tokens"))),
         cached_tokens=whole(cached),
-        cost=float(cost) if isinstance(cost, (int, float)) and not isinstance(cost, bool) else None,
+        cost=amount(usage.get("cost")),
     )
 
 
@@ -176,6 +176,21 @@ def text(value: Any) -> str | None:
 
 def whole(value: Any) -> int | None:
     """A whole number, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not _finite(value):
         return None
     return int(value)
+
+
+def amount(value: Any) -> float | None:
+    """A number, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not _finite(value):
+        return None
+    return float(value)
+
+
+def _finite(value: float) -> bool:
+    """False for what JSON can say and nobody can count with: `1e999`, `NaN`, a whole number of 400 digits."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

@@ -119,8 +119,8 @@ class JsonCache:
             if response is not None:
                 yield key, response
 
-    def store(self, key: SampleKey, response: Response) -> None:
-        """Keep an answer; the first one of a sample stays.
+    def store(self, key: SampleKey, response: Response) -> Response | None:
+        """Keep an answer; the first one of a sample stays, and is returned.
 
         Raises:
             CacheError: The file cannot be written.
@@ -136,12 +136,13 @@ class JsonCache:
                 while not publish(draft, path):
                     verdict = self._judge_file(path, request, number)
                     if verdict == "ours":
-                        return
+                        return self._read(self._place(request), number)
                     if verdict != "damaged":
                         break
                     self._move_aside(path, request, number)
                 else:
-                    return
+                    return None
+            return None
         except OSError as error:
             raise CacheError(
                 f"Sample {number} of {request.model} cannot be stored in {folder}: {error.strerror or error}. "

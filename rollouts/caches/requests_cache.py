@@ -127,16 +127,16 @@ class RequestsCache:
                 if response is not None:
                     yield key, response
 
-    def store(self, key: SampleKey, response: Response) -> None:
-        """Keep an answer; the first one of a sample stays.
+    def store(self, key: SampleKey, response: Response) -> Response | None:
+        """Keep an answer; the first one of a sample stays, and is returned.
 
         Raises:
             CacheError: The storage cannot be written.
         """
-        self.store_many([(key, response)])
+        return self.store_many([(key, response)]).get(key)
 
-    def store_many(self, pairs: Iterable[tuple[SampleKey, Response]]) -> None:
-        """Keep many answers, with one transaction where the storage has such.
+    def store_many(self, pairs: Iterable[tuple[SampleKey, Response]]) -> dict[SampleKey, Response]:
+        """Keep many answers, with one transaction where the storage has such; returns those that were there already.
 
         Raises:
             CacheError: The storage cannot be written.
@@ -146,8 +146,8 @@ class RequestsCache:
             text = json_format.encode(key.request, key.number, response)
             new[_name(key)] = (key, text)
         taken = self._storage.add([(name, text) for name, (_, text) in new.items()])
-        for name in taken:
-            self._store_beside(*new[name])
+        there = {new[name][0]: self._store_beside(*new[name]) for name in taken}
+        return {key: response for key, response in there.items() if response is not None}
 
     def entries(self) -> Iterator[StoredEntry]:
         """Yield what is stored, in the order of the names; what was moved aside is left out.
@@ -190,19 +190,19 @@ class RequestsCache:
         raw = StoredRaw(self._storage, name)
         return reader.entry(text, name, raw, belongs=functools.partial(_belongs, name))
 
-    def _store_beside(self, key: SampleKey, text: bytes) -> None:
-        """Store where the name is taken: nothing where the sample is there, else beside what is not overwritten."""
+    def _store_beside(self, key: SampleKey, text: bytes) -> Response | None:
+        """Store where the name is taken, beside what is not overwritten; returns the sample where it is there."""
         suffix = 0
         while True:
             name = _name(key, suffix)
             if not self._storage.add([(name, text)]):
-                return
+                return None
             there = self._storage.read([name]).get(name)
             if there is None:
                 continue
             verdict, entry = json_format.judge(there, key.request, key.number)
             if verdict == "ours" and _is_response(entry["response"]):
-                return
+                return self._read(key, name, there)
             if verdict in ("ours", "damaged"):
                 self._storage.replace(name, there, f"{name}.damaged")
             else:

@@ -51,10 +51,11 @@ def make(options: CacheOptions) -> SqlCache:
 class _Batch:
     """What one call stores: done when somebody's transaction has taken it."""
 
-    __slots__ = ("done", "error", "rows")
+    __slots__ = ("done", "error", "rows", "there")
 
     def __init__(self, rows: list[Row]) -> None:
         self.rows = rows
+        self.there: dict[SampleKey, Response] = {}
         self.done = False
         self.error: BaseException | None = None
 
@@ -90,16 +91,19 @@ class SqlCache:
                 hits = self._load_chunk(connection, asked) if connection else []
             yield from hits
 
-    def store(self, key: SampleKey, response: Response) -> None:
-        """Keep an answer; on return it is in the database. The first answer to a sample stays.
+    def store(self, key: SampleKey, response: Response) -> Response | None:
+        """Keep an answer; on return it is in the database. The first answer to a sample stays, and is returned.
 
         Raises:
             CacheError: The database cannot be written.
         """
-        self.store_many([(key, response)])
+        return self.store_many([(key, response)]).get(key)
 
-    def store_many(self, pairs: Iterable[tuple[SampleKey, Response]]) -> None:
+    def store_many(self, pairs: Iterable[tuple[SampleKey, Response]]) -> dict[SampleKey, Response]:
         """Keep many answers in one transaction, together with what other threads are storing.
+
+        Returns:
+            Those that were there already.
 
         Raises:
             CacheError: The database cannot be written.
@@ -114,6 +118,7 @@ class SqlCache:
                 self._write(batches)
         if batch.error is not None:
             raise CacheError(str(batch.error)) from batch.error
+        return batch.there
 
     def entries(self) -> Iterator[StoredEntry]:
         """Yield what is stored, by fingerprint and number.
@@ -207,7 +212,12 @@ class SqlCache:
                     for row in batch.rows:
                         if row.request not in rows:
                             rows[row.request] = _request_row(connection, row.request)
-                        insert(connection, rows[row.request], row)
+                        there = insert(connection, rows[row.request], row)
+                        if there is not None:
+                            context = row.request.context.values()
+                            stands = read_row(there, self._database.path, *context)
+                            if stands is not None:
+                                batch.there[SampleKey(row.request, row.number)] = stands
         except BaseException as caught:
             error = caught
             if not isinstance(caught, Exception):

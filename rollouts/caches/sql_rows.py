@@ -169,14 +169,15 @@ def _whole(cells: Sequence[Any], rest: str) -> dict[str, Any]:
     return record
 
 
-def insert(connection: sqlite3.Connection, request: int, row: Row) -> None:
-    """Put a row in, unless a sound one is there; a damaged one goes to the table `damaged`."""
+def insert(connection: sqlite3.Connection, request: int, row: Row) -> Sequence[Any] | None:
+    """Put a row in, unless a sound one is there, which is returned; a damaged one goes to the table `damaged`."""
     values = (request, row.number, *row.values, time.time())
     put = f"INSERT INTO samples VALUES ({marks('?', values)}) ON CONFLICT DO NOTHING"
     if not connection.execute(put, values).rowcount:
-        there = select(connection, [(request, row.number, row.number)])
-        if any((old := read_row(found, "", None, None)) and is_answer(old) for found in there):
-            return
+        for there in select(connection, [(request, row.number, row.number)]):
+            old = read_row(there, "", None, None)
+            if old is not None and is_answer(old):
+                return there
         where = "WHERE request = ? AND number = ?"
         same = (request, row.number)
         connection.execute(f"INSERT INTO damaged SELECT *, ? FROM samples {where}", (time.time(), *same))
@@ -185,9 +186,10 @@ def insert(connection: sqlite3.Connection, request: int, row: Row) -> None:
         connection.execute(put, values)
     if row.raw is not None:
         connection.execute("INSERT OR REPLACE INTO raws VALUES (?, ?, ?)", (request, row.number, row.raw))
+    return None
 
 
-def select(connection: sqlite3.Connection, ranges: Sequence[tuple[int, int, int]]) -> list[Any]:
+def select(connection: sqlite3.Connection, ranges: Sequence[tuple[int, int, int]]) -> list[tuple[Any, ...]]:
     """The rows of all the ranges (request, first number, last number), in one query."""
     query = (
         f"WITH asked (request, first, last) AS (VALUES {marks('(?, ?, ?)', ranges)}) SELECT {_COLUMNS} FROM asked "

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from rollouts.config import load_config, user_file
-from rollouts.settings import SETTINGS, public_url
+from rollouts.settings import SETTINGS, shown
 
 
 def add(commands: Any) -> None:
@@ -53,6 +53,4 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _shown(name: str, value: Any) -> str:
-    if name == "base_url" and isinstance(value, str):
-        value = public_url(value)
-    return repr(str(value)) if name == "cache_dir" else repr(value)
+    return repr(str(value)) if name == "cache_dir" else shown(name, value)

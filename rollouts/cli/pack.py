@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import rollouts
+from rollouts.cli.cache.options import add_cache, any_kind, elsewhere, named, opened
 from rollouts.exceptions import ConfigError
 from rollouts.packing import Manifest, read_manifest, unpack, write_pack
-from rollouts.plugins import plugin_manager
-from rollouts.settings import SETTINGS
-from rollouts.typing import CacheBackend, CacheOptions
 
 _PACK_EXAMPLES = """\
 examples:
-  rollouts pack study.zip                              all samples in .rollouts
+  rollouts pack study.zip                              all samples of the cache that is configured here
   rollouts pack study.zip --model 'qwen/*' --prompt "hotel"
-  rollouts pack study.zip --cache-dir runs --cache sql
+  rollouts pack study.zip --cache-dir runs --use-cache sql
+  rollouts pack study.zip --use-cache postgresql --cache-options '{"url_from": "CACHE_URL"}'
 
 Another machine replays it: `rollouts unpack study.zip --cache-dir study`, then run the study with
 cache_dir="study" and ROLLOUTS_OFFLINE=1. No key is needed, and nothing is sent.
@@ -31,8 +30,8 @@ cache_dir="study" and ROLLOUTS_OFFLINE=1. No key is needed, and nothing is sent.
 _UNPACK_EXAMPLES = """\
 examples:
   rollouts unpack study.zip --list                     what is in it
-  rollouts unpack study.zip --cache-dir study          its samples as JSON files in study/
-  rollouts unpack study.zip --cache-dir study --cache sql
+  rollouts unpack study.zip --cache-dir study          its samples in study/, as files unless configured otherwise
+  rollouts unpack study.zip --cache-dir study --use-cache sql
 
 The pack is checked before anything is stored. Samples that the cache has already stay as they are.
 """
@@ -48,7 +47,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the pack to write")
-    _add_cache(parser)
+    add_cache(parser)
     parser.add_argument("--model", action="append", default=[], metavar="PATTERN", help="only models like this")
     parser.add_argument("--prompt", metavar="TEXT", help="only prompts in which this text occurs")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
@@ -63,23 +62,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the pack to read")
-    _add_cache(parser)
+    add_cache(parser)
     parser.add_argument("--list", action="store_true", help="tell what is in it, and store nothing")
     parser.add_argument("--json", action="store_true", help="with --list: write the manifest as JSON")
     parser.set_defaults(run=run_unpack)
 
 
-def _add_cache(parser: argparse.ArgumentParser) -> None:
-    folder, name = SETTINGS["cache_dir"].default, SETTINGS["use_cache"].default
-    parser.add_argument("--cache-dir", type=Path, default=folder, metavar="DIR", help=f"the cache (default: {folder})")
-    parser.add_argument("--cache", default=name, metavar="NAME", help=f"its kind: json, sql, … (default: {name})")
-
-
 def run_pack(arguments: argparse.Namespace) -> int:
     """Write a pack and tell what is in it."""
-    if not arguments.cache_dir.is_dir():
-        raise ConfigError(f"there is no cache directory {arguments.cache_dir}: name one with --cache-dir.")
-    with _cache(arguments) as cache, _counter("packed") as tell:
+    if arguments.file.exists() and not arguments.force:
+        raise ConfigError(f"{arguments.file} is there already: give another name, or --force.")
+    with opened(arguments) as cache, _counter("packed") as tell:
+        if next(iter(cache.entries()), None) is None:
+            raise ConfigError(elsewhere(arguments) or f"There is nothing in {_place(cache, arguments)}.")
         manifest = write_pack(
             cache,
             arguments.file,
@@ -98,21 +93,19 @@ def run_unpack(arguments: argparse.Namespace) -> int:
     if arguments.list:
         _show(read_manifest(arguments.file), arguments)
         return 0
-    with _cache(arguments) as cache, _counter("unpacked") as tell:
+    with any_kind(*named(arguments)) as cache, _counter("unpacked") as tell:
         done = unpack(arguments.file, cache, tell=tell)
-    print(f"{done.stored:,} samples stored in {arguments.cache_dir}, {done.present:,} were there already.")
+        place = _place(cache, arguments)
+    print(f"{done.stored:,} samples stored in {place}, {done.present:,} were there already.")
     if done.differing:
         print(f"{done.differing:,} samples were there with another answer, which was kept.", file=sys.stderr)
     return 0
 
 
-@contextmanager
-def _cache(arguments: argparse.Namespace) -> Iterator[CacheBackend]:
-    cache: CacheBackend = plugin_manager().make("cache", arguments.cache, CacheOptions(arguments.cache_dir))
-    try:
-        yield cache
-    finally:
-        cache.close()
+def _place(cache: Any, arguments: argparse.Namespace) -> str:
+    """Where a cache keeps its samples, with its kind."""
+    kind, folder, _ = named(arguments)
+    return str(getattr(cache, "location", f"{kind}:{folder}"))
 
 
 @contextmanager
@@ -139,7 +132,7 @@ def _show(manifest: Manifest, arguments: argparse.Namespace) -> None:
     cost = "unknown" if manifest.cost is None else f"${manifest.cost:,.4f}"
     dates = "unknown" if manifest.dates is None else " to ".join(dict.fromkeys(manifest.dates))
     lines = [
-        f"{arguments.file}: {manifest.samples:,} samples of {len(manifest.requests):,} requests",
+        f"{arguments.file}: {_number(manifest.samples, 'sample')} of {_number(len(manifest.requests), 'request')}",
         f"  models     {_counts(manifest.total('models'))}",
         f"  providers  {_counts(manifest.total('providers'))}",
         f"  dates      {dates}",
@@ -150,6 +143,10 @@ def _show(manifest: Manifest, arguments: argparse.Namespace) -> None:
         lines.append(f"  left out   {_counts(manifest.left_out)} (no samples)")
     text = "\n".join(lines)
     print(text.encode("utf-8", "backslashreplace").decode())
+
+
+def _number(n: int, word: str) -> str:
+    return f"{n:,} {word}" + ("" if n == 1 else "s")
 
 
 def _counts(counts: Any) -> str:

@@ -106,7 +106,7 @@ class Engine:
     def run(
         self,
         call: Call,
-        asks: Iterable[Ask],
+        asks: Iterable[Ask | None],
         *,
         size: int,
         reporter: Reporter,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollouts.exceptions import RolloutsError
 from rollouts.identity import SampleKey, SampleRequest
-from rollouts.results import Failure, Response
+from rollouts.results import Failure, Response, Usage
 
 if TYPE_CHECKING:
     from rollouts.engine.budget import Budget
@@ -194,6 +194,8 @@ class Job:
     retries = 0
     billed = 0
     """Attempts without an answer that the service may charge all the same."""
+    paid: Usage | None = None
+    """What its own answer took, where one that was stored before stands in its place."""
     waited_for_limit = 0.0
     """Seconds."""
     waited_for_retry = 0.0

@@ -1,10 +1,11 @@
-"""What another process needs to make the same call: settings without the key, as bytes. Knows no channel.
+"""What another process needs to make the same call: settings without secrets, as bytes. Knows no channel.
 
 Prompts travel encoded, so that transforms act in this process only and need not be picklable.
 """
 
 from __future__ import annotations
 
+import base64
 import os
 import pickle
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from typing import Any
 
 from rollouts.engine.jobs import Ask, Call
 from rollouts.exceptions import ConfigError
-from rollouts.settings import Settings
+from rollouts.settings import Options, Settings
 
 _STAY = frozenset(
     {"api_key", "executor", "executor_options", "max_cost", "max_total_tokens", "offline", "on_error", "progress",
@@ -25,7 +26,7 @@ _OWN_LIMITERS = ("adaptive", "none")
 """Limiters that each worker can have for itself; every other asks here."""
 
 KEY = "ROLLOUTS_WORKER_KEY"
-"""Environment variable in which a worker on this machine gets the key."""
+"""Environment variable in which a worker on this machine gets the key, and the secrets among options of plugins."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class ShardedCall(Call):
     recipe: bytes
     """Pickled (plugins as bytes, settings)."""
     key: str | None = field(default=None, repr=False)
-    """For the environment of workers on this machine; never pickled."""
+    """For the environment of workers on this machine, as `unlocked` reads it; never pickled."""
     granted: bool = False
     """True where each request needs leave from this process."""
 
@@ -74,12 +75,33 @@ def sharded(
         given["base_url"] = base_url
     given["cache_dir"] = settings.cache_dir.absolute()
     plugins = given.pop("plugins", ())
+    secrets = {name: held for name, value in given.items() if isinstance(value, Options) and (held := value.secrets())}
+    if secrets and not carries:
+        named = ", ".join(f"{name}[{option!r}]" for name, held in secrets.items() for option in held)
+        raise ConfigError(
+            f"{named}: a secret, which does not travel to these workers. Let them read it from their own environment: "
+            "a database's url by url_from='VARIABLE'."
+        )
     recipe = pickle.dumps((_travelling("plugins", plugins), _settings(given)), 5)
     values: dict[str, Any] = {f.name: getattr(call, f.name) for f in fields(Call)}
     values["transport"] = transport
     if not carries:
         values["missing_key"] = None  # each worker looks for its own
-    return ShardedCall(**values, recipe=recipe, key=key, granted=granted)
+    return ShardedCall(**values, recipe=recipe, key=_locked(key, secrets), granted=granted)
+
+
+def _locked(key: str | None, secrets: Mapping[str, Any]) -> str | None:
+    """What a worker's environment is given; None for nothing."""
+    return None if key is None and not secrets else base64.b64encode(pickle.dumps((key, secrets), 5)).decode()
+
+
+def unlocked(text: str | None, settings: Settings) -> dict[str, Any]:
+    """In the worker: the settings that travelled in its environment, for `override`."""
+    key, secrets = (None, {}) if text is None else pickle.loads(base64.b64decode(text))
+    own: dict[str, Any] = {} if key is None else {"api_key": key}
+    for name, held in secrets.items():
+        own[name] = Options(getattr(settings, name)).with_secrets(held)
+    return own
 
 
 def _settings(given: Mapping[str, Any]) -> bytes:

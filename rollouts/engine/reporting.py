@@ -99,7 +99,7 @@ class Reporter:
             self.cached += 1
         else:
             self.answered += 1
-            usage = result.usage
+            usage = job.paid or result.usage
             if usage.cost is not None:
                 self.cost += usage.cost
                 self.cost_known_for += 1

@@ -48,7 +48,7 @@ class Run:
     def __init__(
         self,
         call: Call,
-        asks: Iterable[Ask],
+        asks: Iterable[Ask | None],
         *,
         pool: WorkerPool[Job] | ShardPool,
         reporter: Reporter,
@@ -60,7 +60,8 @@ class Run:
 
         Args:
             call: The settings of all asks.
-            asks: The prompts, read only as far as `window` allows.
+            asks: The prompts, read only as far as `window` allows; None where there are none for now, so that they
+                are read again once something is done.
             pool: The workers.
             reporter: Progress and events.
             deliver: Gets the results.
@@ -82,7 +83,7 @@ class Run:
         self._eager = eager
         self._source = Source(asks, self)
         self._withdrawn = False
-        self._scouting = Scouting()
+        self._scouting = Scouting(self._submit)
         self._outstanding = 0
         self._wake_at = 1
         self._event = threading.Event()
@@ -92,9 +93,11 @@ class Run:
 
     # ── Called by workers ──
 
-    def post(self, results: Iterable[tuple[Job, Result]]) -> None:
+    def post(self, results: Sequence[tuple[Job, Result]]) -> None:
         """Hand over results that are durable."""
         self.done.extend(results)
+        for job, _ in results:
+            self._scouting.over(job)
         if len(self.done) >= self._wake_at:
             self.wake()
 
@@ -132,15 +135,13 @@ class Run:
         if self.stop.is_set():
             self._withdraw()
         else:
-            if self._scouting.over:
-                self.pool.submit(self.lane, self._scouting.release())
             self._refill()
         self._drain()
         if self.stop.is_set():
             self._withdraw()
             self._drain()
         low = self._outstanding - self._window // 2 if not self._source.exhausted else self._outstanding
-        self._wake_at = 1 if self._eager or self._scouting else max(1, min(low, 256))
+        self._wake_at = 1 if self._eager else max(1, min(low, 256))
         if len(self.done) >= self._wake_at:
             self.wake()
         return not self.finished
@@ -153,8 +154,6 @@ class Run:
     def tick(self) -> None:
         """Say now and then how it goes."""
         self._reporter.tick(self)
-        if self._scouting.over:
-            self.wake()
 
     def end(self, error: BaseException | None = None) -> None:
         """Announce the end."""
@@ -255,8 +254,9 @@ class Run:
         source = self._source
         while not source.exhausted and self._outstanding <= self._window // 2 and not self.stop.is_set():
             late = not source.read(self._window - self._outstanding)
-            if source.taken:
-                self._start(source.taken)
+            if not source.taken:  # none for now: what is done may bring more
+                return
+            self._start(source.taken)
             source.taken = []
             if late:  # prompts come slowly: let what is done be delivered between two of them
                 self.wake()
@@ -283,6 +283,15 @@ class Run:
         self._outstanding += len(missing)
         self.pool.submit(self.lane, self._scouting.admit(missing))
 
+    def _submit(self, jobs: list[Job]) -> None:
+        """Hand out what was held back; called by whoever sees that the time has come."""
+        try:
+            self.pool.submit(self.lane, jobs)
+        except RolloutsError as error:  # the client is closed
+            for job in jobs:
+                self._lose(job, error)
+            self.wake()
+
     def _take_stored(self, hits: list[tuple[Job, Response]]) -> None:
         settle(hits)
         for job, response in hits:
@@ -294,7 +303,8 @@ class Run:
     def refusal(self, job: Job) -> RolloutsError | None:
         """Why this sample must not be sent at all."""
         if self.call.offline:
-            where = self.call.store.label if self.call.store else "none"
+            store = self.call.store
+            where = "none" if store is None else getattr(store.backend, "location", store.label)
             return OfflineMiss(
                 f"offline, and {job.describe()} is not in the cache ({where}; fingerprint "
                 f"{job.ask.request.fingerprint[:16]}). Take offline off to ask for it."
@@ -309,8 +319,6 @@ class Run:
             self._take(self.done[0])
             self.done.popleft()
             self._outstanding -= 1
-            if self._scouting and not self.stop.is_set():
-                self.pool.submit(self.lane, self._scouting.release())
         store = self.call.store
         problem = store.unreported() if store is not None else None
         if problem is not None:
@@ -328,7 +336,7 @@ class Run:
         if self._withdrawn:
             return
         self._withdrawn = True
-        for job in self._scouting.release() + self.pool.withdraw(self.lane) + CLAIMS.leave(self):
+        for job in self._scouting.withdraw() + self.pool.withdraw(self.lane) + CLAIMS.leave(self):
             self._lose(job, self.stop_error)
 
     def _give_back(self) -> None:

@@ -1,11 +1,13 @@
 """Sends the first sample with a prefill ahead of the others, so that a refusal costs one request and not 64.
 
-Knows nothing of workers: it says which samples may go now.
+Those held back are claimed, and others may wait for them: so they go out from whatever thread sees that the time has
+come, and never wait for a caller who looks at an answer and comes back for the next one later, or not at all.
 """
 
 from __future__ import annotations
 
-import time
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,38 +21,51 @@ nobody should wait."""
 class Scouting:
     """The samples of one run that wait for what becomes of its first one with a prefill."""
 
-    __slots__ = ("_held", "_until")
+    __slots__ = ("_held", "_lock", "_scout", "_send", "_timer")
 
-    def __init__(self) -> None:
-        """Hold nothing back."""
+    def __init__(self, send: Callable[[list[Job]], None]) -> None:
+        """Hold nothing back; `send` gets what was, on the thread that releases it."""
+        self._send = send
+        self._lock = threading.Lock()
         self._held: list[Job] = []
-        self._until = 0.0
-
-    def __bool__(self) -> bool:
-        """True while samples are held back."""
-        return bool(self._held)
-
-    @property
-    def over(self) -> bool:
-        """True when those held back have waited long enough."""
-        return bool(self._held) and time.monotonic() >= self._until
+        self._scout: Job | None = None
+        self._timer: threading.Timer | None = None
 
     def admit(self, jobs: list[Job]) -> list[Job]:
-        """Those of `jobs` that may be sent now; the others are held back until `release`."""
-        if self._held:
-            self._held += jobs
-            return []
-        scout = next((job for job in jobs if _is_first(job)), None) if len(jobs) > 1 else None
-        if scout is None:
-            return jobs
-        self._held = [job for job in jobs if job is not scout]
-        self._until = time.monotonic() + HEAD_START
-        return [scout]
+        """Those of `jobs` that may be sent now; the others are held back until the first one is done."""
+        with self._lock:
+            if self._held:
+                self._held += jobs
+                return []
+            scout = next((job for job in jobs if _is_first(job)), None) if len(jobs) > 1 else None
+            if scout is None:
+                return jobs
+            self._scout = scout
+            self._held = [job for job in jobs if job is not scout]
+            self._timer = threading.Timer(HEAD_START, self.release)
+            self._timer.daemon = True
+            self._timer.start()
+            return [scout]
 
-    def release(self) -> list[Job]:
-        """Those that were held back."""
-        held, self._held = self._held, []
-        return held
+    def over(self, job: Job) -> None:
+        """A sample is done, whatever became of it: if it went ahead, the others follow."""
+        if job is self._scout:
+            self.release()
+
+    def release(self) -> None:
+        """Send those that were held back."""
+        held = self.withdraw()
+        if held:
+            self._send(held)
+
+    def withdraw(self) -> list[Job]:
+        """Take those that were held back, to be sent no more."""
+        with self._lock:
+            held, self._held, self._scout = self._held, [], None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            return held
 
 
 def _is_first(job: Job) -> bool:

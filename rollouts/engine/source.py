@@ -18,7 +18,7 @@ PATIENCE = 0.05
 class Source:
     """Reads prompts, and makes a job of each of their samples."""
 
-    def __init__(self, asks: Iterable[Ask], run: Run) -> None:
+    def __init__(self, asks: Iterable[Ask | None], run: Run) -> None:
         """Read nothing yet."""
         self._asks = iter(asks)
         self._run = run
@@ -36,7 +36,6 @@ class Source:
         until = time.monotonic() + PATIENCE
         while True:
             if self._ask is None and not self._next():
-                self.exhausted = True
                 return True
             self._take(room - len(self.taken))
             if len(self.taken) >= room:
@@ -45,11 +44,14 @@ class Source:
                 return False
 
     def _next(self) -> bool:
-        try:
-            self._ask = next(self._asks, None)
-        except Exception as error:
-            self.error = error
+        """Turn to the next prompt; False where there is none, for now (None was read) or at all."""
         self._done = 0
+        try:
+            self._ask = next(self._asks)
+        except StopIteration:
+            self.exhausted = True
+        except Exception as error:
+            self.error, self.exhausted = error, True
         return self._ask is not None
 
     def _take(self, room: int) -> None:

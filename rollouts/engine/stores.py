@@ -1,5 +1,8 @@
 """Makes answers durable before anybody sees them. Knows a cache only as a `CacheBackend`.
 
+Where another process has stored the sample meanwhile, its answer stands and is the one that is shown: what a user works
+with is what the cache gives later.
+
 A backend that has `store_many` gets group commits: the first worker with an answer leads, commits what has gathered,
 and goes on until nothing is left; the others hand theirs over and fetch the next sample at once. Their samples wait
 for the commit, not they. Any other backend is called by each worker itself.
@@ -9,9 +12,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from rollouts.engine.guests import said
 from rollouts.engine.jobs import Job
@@ -24,6 +27,7 @@ from rollouts.typing import CacheBackend
 logger = logging.getLogger("rollouts")
 
 Kept = tuple[Job, Response]
+StoreMany: TypeAlias = Callable[[Sequence[tuple[SampleKey, Response]]], Mapping[SampleKey, Response] | None]
 
 
 class Store:
@@ -39,12 +43,12 @@ class Store:
         self.label = label
         self.credit = credit or f"the cache {label!r}"
         self.location: str = str(getattr(backend, "location", None) or f"{label}@{id(backend)}")
-        self._store_many: Callable[[Sequence[tuple[SampleKey, Response]]], None] | None = getattr(
-            backend, "store_many", None
-        )
+        self._store_many: StoreMany | None = getattr(backend, "store_many", None)
         self._lock = threading.Lock()
         self._gathered: list[tuple[Kept, Callable[[list[Kept]], None]]] = []
         self._led = False
+        self._unusable = False
+        """True while nothing can be stored at all."""
         self._problem: str | None = None
         self._reported = False
 
@@ -72,10 +76,12 @@ class Store:
             ) from error
 
     def keep(self, kept: Kept, then: Callable[[list[Kept]], None]) -> None:
-        """Make one answer durable, then call `then` with it (perhaps with others, perhaps on another worker)."""
+        """Make one answer durable, then call `then` with it (perhaps with others, perhaps on another worker).
+
+        `then` gets the answer that stands.
+        """
         if self._store_many is None:
-            self._store_one(kept)
-            then([kept])
+            then([self._store_one(kept) or kept])
             return
         with self._lock:
             self._gathered.append((kept, then))
@@ -88,29 +94,48 @@ class Store:
                 if not batch:
                     self._led = False
                     return
-            self._store_batch([item for item, _ in batch])
+            stored = self._store_batch([item for item, _ in batch])
             # Runs differ in what they do next; most batches are of one run.
             groups: dict[Callable[[list[Kept]], None], list[Kept]] = {}
-            for item, done in batch:
+            for item, (_, done) in zip(stored, batch, strict=True):
                 groups.setdefault(done, []).append(item)
             for done, items in groups.items():
                 done(items)
 
-    def _store_batch(self, batch: list[Kept]) -> None:
+    def _store_batch(self, batch: list[Kept]) -> list[Kept]:
         assert self._store_many is not None
         try:
-            self._store_many([(job.key, response) for job, response in batch])
-        except BaseException:  # even `sys.exit()` in a plugin must not take the leader away from those who wait
-            # One bad entry must not cost the others their place.
-            for kept in batch:
-                self._store_one(kept)
+            there = self._store_many([(job.key, response) for job, response in batch])
+        except BaseException as error:  # even `sys.exit()` in a plugin must not take the leader from those who wait
+            if self._unusable or (len(batch) == 1 and isinstance(error, CacheError)):
+                self._fail(batch[0][0], error)
+                return batch
+            return self._store_apart(batch)
+        self._unusable = False
+        if not there or not isinstance(there, Mapping):
+            return batch
+        return [_standing(kept, there.get(kept[0].key)) for kept in batch]
 
-    def _store_one(self, kept: Kept) -> None:
+    def _store_apart(self, batch: list[Kept]) -> list[Kept]:
+        """Store what could not be stored together: one bad entry must not cost the others their place.
+
+        Where the first and the last fail too, it is the storage, and each try may wait a minute for its lock.
+        """
+        ends = {i: self._store_one(batch[i]) for i in {0, len(batch) - 1}}
+        if len(batch) > 1 and not any(ends.values()):
+            self._unusable = True
+            return batch
+        between = {i: self._store_one(batch[i]) for i in range(1, len(batch) - 1)}
+        return [{**ends, **between}[i] or kept for i, kept in enumerate(batch)]
+
+    def _store_one(self, kept: Kept) -> Kept | None:
+        """The answer that stands; None where it cannot be stored."""
         job, response = kept
         try:
-            self.backend.store(job.key, response)
+            return _standing(kept, self.backend.store(job.key, response))
         except BaseException as error:
             self._fail(job, error)
+            return None
 
     def _fail(self, job: Job, error: BaseException) -> None:
         with self._lock:
@@ -142,3 +167,13 @@ class Store:
 
     def __reduce__(self) -> Any:
         raise TypeError("a cache in use cannot be pickled; give the other process its name and directory")
+
+
+def _standing(kept: Kept, there: object) -> Kept:
+    """The answer that is stored: ours, or the one that was there before it. Ours is paid for all the same."""
+    job, response = kept
+    if not isinstance(there, Response):
+        return kept
+    if job.given is None:
+        job.paid = response.usage
+    return job, replace(there, cached=job.given is not None)

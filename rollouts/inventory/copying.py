@@ -32,6 +32,11 @@ class Copied:
     """Entries without an answer to copy, by problem."""
 
     @property
+    def met(self) -> int:
+        """Entries of the source."""
+        return self.copied + self.there + self.different + self.skipped.total()
+
+    @property
     def complete(self) -> bool:
         """True where the target now holds each entry of the source."""
         return not self.different and not self.skipped

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from rollouts.identity import SampleRequest, prompt_texts
 from rollouts.results import Response
+from rollouts.results.days import day_of
 
 PACK_VERSION = 1
 """Version of the format."""
@@ -102,9 +102,9 @@ class Tally:
         self._numbers.append(number)
         self._providers[response.provider or "?"] += 1
         self._models[response.model or "?"] += 1
-        moment = response.created if response.created is not None else response.received
-        if moment is not None:
-            self._days.add(_day(moment))
+        day = day_of(response)
+        if day is not None:
+            self._days.add(day)
         self._tokens += response.usage.total_tokens or 0
         if response.usage.cost is not None:
             self._costs.append(response.usage.cost)
@@ -128,13 +128,6 @@ class Tally:
             cost=sum(self._costs) if self._costs else None,
             cost_known_for=len(self._costs),
         )
-
-
-def _day(moment: float) -> str:
-    try:
-        return datetime.fromtimestamp(moment, UTC).date().isoformat()
-    except (ValueError, OverflowError, OSError):
-        return "?"
 
 
 def _spans(numbers: Iterable[int]) -> str:

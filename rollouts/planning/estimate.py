@@ -10,6 +10,9 @@ from rollouts.results import Usage
 CHARACTERS_PER_TOKEN = 4
 """Where no answer tells how long a prompt is: the usual rule of thumb for English."""
 
+GENERATED = 4
+"""Prompt tokens that one generated token costs like, where no price list says it: services charge 2 to 5 times more."""
+
 PriceOf = Callable[[float, float], float]
 """US dollars of one request, from its prompt tokens and generated tokens."""
 
@@ -17,10 +20,12 @@ PriceOf = Callable[[float, float], float]
 class Seen:
     """Sums over answers that the cache has."""
 
-    __slots__ = ("_completion", "_cost", "_prompt", "answers")
+    __slots__ = ("_completion", "_cost", "_prompt", "_weighed_cost", "_weight", "answers")
 
     def __init__(self) -> None:
         self.answers = 0
+        self._weight = _Mean()
+        self._weighed_cost = _Mean()
         self._prompt = _Mean()
         self._completion = _Mean()
         self._cost = _Mean()
@@ -31,6 +36,9 @@ class Seen:
         self._prompt.add(usage.prompt_tokens)
         self._completion.add(usage.completion_tokens)
         self._cost.add(usage.cost)
+        if usage.cost is not None and usage.prompt_tokens is not None and usage.completion_tokens is not None:
+            self._weight.add(_weight(usage.prompt_tokens, usage.completion_tokens))
+            self._weighed_cost.add(usage.cost)
 
     def include(self, other: Seen) -> None:
         """Count another's answers."""
@@ -38,6 +46,8 @@ class Seen:
         self._prompt.include(other._prompt)
         self._completion.include(other._completion)
         self._cost.include(other._cost)
+        self._weight.include(other._weight)
+        self._weighed_cost.include(other._weighed_cost)
 
     @property
     def prompt_tokens(self) -> float | None:
@@ -50,30 +60,40 @@ class Seen:
         return self._completion.value
 
     @property
-    def cost(self) -> float | None:
-        """Mean US dollars; None where none is known."""
-        return self._cost.value
+    def cost_known_for(self) -> int:
+        """How many state their cost."""
+        return self._cost.n
+
+    def cost_of(self, prompt: float, completion: float | None) -> float | None:
+        """US dollars of an answer with so many tokens, by what the answers cost; None where none states its cost.
+
+        Where they do not state their tokens too, or `completion` is not known, it is their mean.
+        """
+        weight, cost = self._weight.value, self._weighed_cost.value
+        if completion is None or not weight or cost is None:
+            return self._cost.value
+        return cost * _weight(prompt, completion) / weight
 
 
 class _Mean:
-    __slots__ = ("_n", "_sum")
+    __slots__ = ("_sum", "n")
 
     def __init__(self) -> None:
-        self._n = 0
+        self.n = 0
         self._sum = 0.0
 
     def add(self, value: float | None) -> None:
         if value is not None:
-            self._n += 1
+            self.n += 1
             self._sum += value
 
     def include(self, other: _Mean) -> None:
-        self._n += other._n
+        self.n += other.n
         self._sum += other._sum
 
     @property
     def value(self) -> float | None:
-        return self._sum / self._n if self._n else None
+        return self._sum / self.n if self.n else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +129,7 @@ def estimate(
         characters: Of the prompt.
         most: Generated tokens that the request allows; None where it sets no limit.
         of_prompt: What the cache has of this prompt.
-        of_model: What it has of the model.
+        of_model: What it has of the model at this service.
         price: The model's price, where known.
     """
     if n == 0:
@@ -124,8 +144,14 @@ def estimate(
         cost = None if completion is None else price(prompt, completion)
         most_cost = None if most is None else price(prompt, most)
     else:
-        cost, most_cost = _first(of_prompt.cost, of_model.cost), None
+        cost = _first(of_prompt.cost_of(prompt, completion), of_model.cost_of(prompt, completion))
+        most_cost = None
     return Estimate(n * prompt, _times(n, completion), _times(n, most), _times(n, cost), _times(n, most_cost))
+
+
+def _weight(prompt: float, completion: float) -> float:
+    """Tokens by what they cost, in tokens of a prompt."""
+    return prompt + GENERATED * completion
 
 
 def _first(*values: float | None) -> float | None:

@@ -54,7 +54,8 @@ class Explanation:
     """What the call would warn of."""
 
     def __str__(self) -> str:
-        seeds = f"{self.seed_field} = {self.number}" if self.seed_field else "not sent: the service takes none"
+        sent = f"sent as {self.seed_field!r}" if self.seed_field else "not sent: the service takes none"
+        key = "needed, and none is given" if MASK in "".join(self.headers.values()) else "none"
         lines = [
             f"POST {self.url or '(known once the adapter is open)'}",
             *(f"{name}: {value}" for name, value in self.headers.items()),
@@ -65,8 +66,8 @@ class Explanation:
             f"service      {self.service}",
             f"model        {self.model}",
             f"template     {self.template}",
-            f"seed         {seeds}",
-            f"key          {self.key or 'none'}",
+            f"number       {self.number}, {sent}",
+            f"key          {f'from {self.key}' if self.key else key}",
             f"fingerprint  {self.fingerprint}",
             f"cache        {self.cache or 'none'}"
             + (f" ({'there' if self.cached else 'missing'})" if self.cache else ""),

@@ -18,7 +18,7 @@ from rollouts.settings import Settings
 from rollouts.typing import CacheInventory
 
 MOST_LOOKED_AT = 2000
-"""Entries of the cache that are looked at for answers of the model to other prompts."""
+"""Entries of the cache that are looked at for the service's answers to other prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +101,23 @@ class Plan:
 
     def __str__(self) -> str:
         total = self.estimate
-        most_tokens = _number(total.most_completion_tokens, "no limit is set")
+        most = total.most_completion_tokens
+        most_tokens = "no max_tokens" if most is None else f"at most {_number(most)}"
         most_cost = "" if total.most_cost is None else f", at most {_dollars(total.most_cost)}"
         repeated = sum(item.repeated for item in self.prompts)
         twice = f", {repeated:,} more are asked for by equal prompts" if repeated else ""
+        asked = f"{_counted(self.asked, 'sample')} of {_counted(len(self.prompts), 'prompt')}"
         lines = [
-            f"{self.model} at {self.service}: {self.asked:,} samples of {len(self.prompts):,} prompts",
+            f"{self.model} at {self.service}: {asked}",
             f"  cached    {self.cached:,} ({self.cache or 'no cache'})",
-            f"  missing   {self.missing:,}{twice}; what they are expected to take:",
-            f"  prompt    {_number(total.prompt_tokens)} tokens",
-            f"  answers   {_number(total.completion_tokens)} tokens, at most {most_tokens} ({self.tokens_basis})",
-            f"  cost      {_dollars(total.cost)}{most_cost} ({self.cost_basis})",
+            f"  missing   {self.missing:,}{twice}" + (", which may take:" if self.missing else ""),
         ]
+        if self.missing:
+            lines += [
+                f"    prompts   {_number(total.prompt_tokens)} tokens",
+                f"    answers   {_number(total.completion_tokens)} tokens, {most_tokens} ({self.tokens_basis})",
+                f"    cost      {_dollars(total.cost)}{most_cost} ({self.cost_basis})",
+            ]
         unfinished = [item for item in self.prompts if item.missing]
         if len(self.prompts) > 1:
             lines += [f'    {item.missing:,} of {item.asked:,}  "{shorten(item.prompt)}"' for item in unfinished[:10]]
@@ -164,12 +169,16 @@ class _Planner:
         self._rows.append((prompt, request, seen, repeated))
 
     def look_around(self) -> None:
-        """Where the cache has nothing of these prompts: what it has of the model."""
+        """Where the cache has nothing of these prompts: what it has of the model at this service.
+
+        The same name elsewhere says nothing of the cost: a model on one's own machine has none.
+        """
         backend = None if self._store is None else self._store.backend
         if self._of_model.answers or not isinstance(backend, CacheInventory):
             return
+        asked = (self._resolved.spec.name, self._resolved.identity, self._resolved.model)
         for entry in itertools.islice(backend.entries(), MOST_LOOKED_AT):
-            if entry.response is not None and entry.request is not None and entry.request.model == self._resolved.model:
+            if entry.response is not None and entry.request is not None and _source(entry.request) == asked:
                 self._of_model.add(entry.response.usage)
         self._elsewhere = self._of_model.answers
 
@@ -201,21 +210,38 @@ class _Planner:
 
     def _tokens_basis(self) -> str:
         if self._of_model.completion_tokens is None:
-            return "the cache has no answer of this model; prompts by their characters"
+            return "the cache has no answer of this model at this service; prompts by their characters"
         if self._elsewhere:
-            return f"mean of {self._elsewhere:,} answers of this model in the cache; prompts by their characters"
-        return f"mean of {self._of_model.answers:,} answers in the cache"
+            return (
+                f"mean of {_answers(self._elsewhere)} of this model at this service in the cache; "
+                "prompts by their characters"
+            )
+        return f"mean of {_answers(self._of_model.answers)} in the cache"
 
     def _cost_basis(self) -> str:
         if self._price is not None and self._prices is not None:
             return f"price list of {self._prices.url}, {self._prices.date}"
-        if self._of_model.cost is not None:
-            return f"mean cost of {self._of_model.answers:,} answers in the cache"
+        if self._of_model.cost_known_for:
+            return f"by tokens, from what {_answers(self._of_model.cost_known_for)} in the cache cost"
+        if getattr(self._resolved.service.adapter, "prices_url", None) is None:
+            return "no answer with a cost is known, and the service has no price list"
         return "no price and no answer with a cost is known; client.prices(refresh=True) asks for prices"
 
 
-def _number(value: float | None, unknown: str = "unknown") -> str:
-    return unknown if value is None else f"{value:,.0f}"
+def _source(request: SampleRequest) -> tuple[str, str, str]:
+    return request.adapter, request.service, request.model
+
+
+def _answers(n: int) -> str:
+    return _counted(n, "answer")
+
+
+def _counted(n: int, word: str) -> str:
+    return f"{n:,} {word}" + ("" if n == 1 else "s")
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.0f}"
 
 
 def _dollars(value: float | None) -> str:

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
-from rollouts.exceptions import ConfigError
+from rollouts.resampling.checking import whole
 from rollouts.resampling.trace import Prompt
 from rollouts.results import Failure, Response, Rollouts
 
@@ -23,7 +23,7 @@ class Asker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """Samples that are wanted of one prompt."""
+    """Samples that are wanted of one prompt: those of the next `n_samples` numbers."""
 
     prompt: Prompt
     n_samples: int
@@ -31,34 +31,45 @@ class Want:
     """The first sample's number."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of this want, over those of the call."""
+    without: int | None = None
+    """A number that is left out; one more is drawn in its place."""
+
+    @property
+    def after(self) -> int:
+        """The number after the last one."""
+        return self.seed + self.n_samples + (self._before() is not None)
+
+    @property
+    def runs(self) -> list[Want]:
+        """The same as wants of consecutive numbers."""
+        before = self._before()
+        if before is None:
+            return [replace(self, without=None)]
+        parts = ((self.seed, before), (self.seed + before + 1, self.n_samples - before))
+        return [replace(self, seed=seed, n_samples=n, without=None) for seed, n in parts if n]
+
+    def _before(self) -> int | None:
+        """How many numbers come before the one that is left out; None where it is none of these."""
+        if self.without is None or not 0 <= self.without - self.seed < self.n_samples:
+            return None
+        return self.without - self.seed
+
+
+Then: TypeAlias = Callable[[int, Rollouts], Sequence[Want]]
+"""Told the place of a want and its samples once they are all there; gives what is wanted besides, which has the next
+places."""
 
 
 class Stream(Asker, Protocol):
     """An asker that also takes wants which differ in numbers and settings, as one bounded stream."""
 
-    def each(self, wants: Sequence[Want], **settings: Any) -> list[Rollouts]:
-        """The samples of each want, in their order."""
+    def each(self, wants: Sequence[Want], then: Then | None = None, **settings: Any) -> list[Rollouts]:
+        """The samples of each want (of consecutive numbers), in their order, and of those that `then` adds."""
 
 
 def frozen(prompt: Prompt) -> Any:
     """A key that equal prompts share."""
     return prompt if isinstance(prompt, str) else repr(prompt)
-
-
-def ask_distinct(
-    ask: Asker, prompts: Sequence[Prompt], n_samples: int, *, seed: int = 0, **settings: Any
-) -> list[Rollouts]:
-    """The samples of each prompt; equal prompts are asked once and share one `Rollouts`.
-
-    Raises:
-        ConfigError: `n_samples` is below 1.
-    """
-    if n_samples < 1:
-        raise ConfigError(f"n_samples={n_samples}: ask for at least one sample.")
-    distinct = {frozen(prompt): prompt for prompt in prompts}
-    answers = ask(list(distinct.values()), n_samples, seed=seed, **settings) if distinct else []
-    by_prompt = dict(zip(distinct, answers, strict=True))
-    return [by_prompt[frozen(prompt)] for prompt in prompts]
 
 
 def ask_each(ask: Asker, wants: Sequence[Want], **settings: Any) -> list[Rollouts]:
@@ -70,33 +81,38 @@ def ask_each(ask: Asker, wants: Sequence[Want], **settings: Any) -> list[Rollout
         ConfigError: A number of samples below 1.
     """
     for want in wants:
-        if want.n_samples < 1:
-            raise ConfigError(f"n_samples={want.n_samples}: ask for at least one sample.")
+        whole("n_samples", want.n_samples)
     distinct = {_identity(want): want for want in wants}
-    each = getattr(ask, "each", None)
-    if not distinct:
+    parts = {identity: want.runs for identity, want in distinct.items()}
+    runs = [run for its in parts.values() for run in its]
+    if not runs:
         return []
-    if each is not None:
-        got = dict(zip(distinct, each(list(distinct.values()), **settings), strict=True))
-        return [got[_identity(want)] for want in wants]
-    groups: dict[Any, dict[Any, Want]] = {}
-    for identity, want in distinct.items():
-        groups.setdefault(identity[1:], {})[identity] = want
-    got = {}
+    each = getattr(ask, "each", None)
+    answers = iter(_by_groups(ask, runs, settings) if each is None else each(runs, **settings))
+    got = {identity: joined([next(answers) for _ in its]) for identity, its in parts.items()}
+    return [got[_identity(want)] for want in wants]
+
+
+def _by_groups(ask: Asker, runs: Sequence[Want], settings: Mapping[str, Any]) -> list[Rollouts]:
+    groups: dict[Any, dict[int, Want]] = {}
+    for place, want in enumerate(runs):
+        groups.setdefault(_identity(want)[1:], {})[place] = want
+    got: dict[int, Rollouts] = {}
     for members in groups.values():
         first = next(iter(members.values()))
         prompts = [want.prompt for want in members.values()]
         answers = ask(prompts, first.n_samples, seed=first.seed, **{**settings, **first.settings})
         got.update(zip(members, answers, strict=True))
-    return [got[_identity(want)] for want in wants]
+    return [got[place] for place in range(len(runs))]
 
 
-def _identity(want: Want) -> tuple[Any, int, int, str]:
-    return frozen(want.prompt), want.n_samples, want.seed, repr(sorted(want.settings.items()))
+def _identity(want: Want) -> tuple[Any, int, int, int | None, str]:
+    kind = repr(sorted(want.settings.items()))
+    return frozen(want.prompt), want.n_samples, want.seed, want.without, kind
 
 
 def joined(parts: Iterable[Rollouts]) -> Rollouts:
-    """Consecutive samples of one prompt as one `Rollouts`."""
+    """Samples of one prompt that were asked for one after the other, as one `Rollouts`."""
     sets = list(parts)
     if len(sets) == 1:
         return sets[0]

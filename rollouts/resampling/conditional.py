@@ -5,14 +5,14 @@ Similarity is a function handed in, `similar(sentence, others) -> scores`, so th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, TypeAlias
 
-from rollouts.exceptions import ConfigError
-from rollouts.resampling.asking import Asker, Want, ask_each, frozen
-from rollouts.resampling.resampling import first_of
+from rollouts.resampling.asking import Asker, Want, ask_each
+from rollouts.resampling.checking import whole
 from rollouts.resampling.splitters import piece, split_sentences
 from rollouts.resampling.trace import Prompt, Trace
 from rollouts.results import Failure, Response, Rollouts
@@ -23,7 +23,7 @@ Similar: TypeAlias = Callable[[str, Sequence[str]], Sequence[float]]
 
 @dataclass(frozen=True, slots=True)
 class Conditional:
-    """Draws of one prompt until enough satisfied a predicate. Rejected draws are kept."""
+    """Draws of one prompt until enough satisfied a predicate. All of them are kept."""
 
     accepted: tuple[Response, ...]
     """The first that satisfied it, in the order of their numbers."""
@@ -33,6 +33,8 @@ class Conditional:
     """Draws without an answer."""
     wanted: int
     """How many were to be accepted."""
+    unjudged: tuple[Response, ...] = ()
+    """Those of the last round that are numbered after the last accepted one."""
 
     @property
     def complete(self) -> bool:
@@ -45,9 +47,23 @@ class Conditional:
         return len(self.accepted) + len(self.rejected)
 
     @property
+    def requests(self) -> int:
+        """Samples asked for in all."""
+        return self.draws + len(self.unjudged) + len(self.failures)
+
+    @property
     def rate(self) -> float | None:
-        """Share accepted; None where nothing was drawn."""
-        return len(self.accepted) / self.draws if self.draws else None
+        """How often the predicate holds, without bias (Haldane 1945; Girshick, Mosteller and Savage 1946).
+
+        Drawing ends with an accepted sample, so the share accepted is too high: where it ended at the r-th of n draws
+        this is (r - 1) / (n - 1), and None where it ended at the first accepted one, which tells no rate. Where
+        `max_draws` ended it, the share accepted. None where nothing was judged.
+        """
+        if not self.draws:
+            return None
+        if not self.complete:
+            return len(self.accepted) / self.draws
+        return (self.wanted - 1) / (self.draws - 1) if self.wanted > 1 else None
 
 
 def draw_until(
@@ -63,15 +79,16 @@ def draw_until(
 ) -> Conditional:
     """Draw samples of `prompt` until `n_accepted` satisfy `accept`, judged in the order of their numbers.
 
+    Draws come in rounds of `round_size`; the last round is judged up to the last accepted sample.
+
     Raises:
         ConfigError: A number below 1.
     """
-    if min(n_accepted, max_draws, round_size) < 1:
-        raise ConfigError(
-            f"n_accepted={n_accepted}, max_draws={max_draws}, round_size={round_size}: all must be at least 1."
-        )
+    n_accepted, max_draws = whole("n_accepted", n_accepted), whole("max_draws", max_draws)
+    round_size = whole("round_size", round_size)
     accepted: list[Response] = []
     rejected: list[Response] = []
+    unjudged: list[Response] = []
     failures: list[Failure] = []
     drawn = 0
     while len(accepted) < n_accepted and drawn < max_draws:
@@ -79,13 +96,18 @@ def draw_until(
         (rollouts,) = ask([prompt], n, seed=seed + drawn, **settings)
         drawn += n
         for slot in rollouts.slots:
-            if len(accepted) == n_accepted:
-                break
             if isinstance(slot, Failure):
                 failures.append(slot)
+            elif len(accepted) == n_accepted:
+                unjudged.append(slot)
             else:
                 (accepted if accept(slot) else rejected).append(slot)
-    return Conditional(tuple(accepted), tuple(rejected), tuple(failures), n_accepted)
+    return Conditional(tuple(accepted), tuple(rejected), tuple(failures), n_accepted, tuple(unjudged))
+
+
+STRIDE = 1_000_000
+"""How far apart the numbers of a chain are that draws from one prompt again; chain c has those that are c apart from
+the multiples, so that no other chain has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +158,8 @@ def resilience(
 ) -> Resilience:
     """Resample at sentence `i`; where something like it comes back, cut there and resample again, until it stays away.
 
-    The resilience of Thought Branches (arXiv 2510.27484). All chains go on side by side, one round at a time.
+    The resilience of Thought Branches (arXiv 2510.27484). All chains go on side by side, one round at a time. What a
+    chain draws does not depend on how many there are: 20 after 10 go on with the first ten as they were.
 
     Args:
         ask: Sends and keeps.
@@ -152,29 +175,20 @@ def resilience(
     Raises:
         ConfigError: A position or number out of range.
     """
-    if min(n_samples, max_rounds) < 1:
-        raise ConfigError(f"n_samples={n_samples}, max_rounds={max_rounds}: both must be at least 1.")
+    n_samples, max_rounds = whole("n_samples", n_samples), whole("max_rounds", max_rounds)
     at = trace.position(i)
     target = trace.sentence(at)
     thoughts = [trace.prefix(at)] * n_samples
     rounds, gone = [0] * n_samples, [False] * n_samples
     last: list[Response | Failure] = [Failure("not_sent")] * n_samples
-    next_number: dict[Any, int] = {}
+    drawn: Counter[tuple[str, int]] = Counter()
     active = list(range(n_samples))
     requests = 0
     frame = Rollouts(())
     while active:
-        groups: dict[str, list[int]] = {}
-        for chain in active:
-            groups.setdefault(thoughts[chain], []).append(chain)
-        wants = []
-        for thought, chains in groups.items():
-            prompt = trace.prompt_after(thought)
-            first = next_number.get(frozen(prompt), seed)
-            next_number[frozen(prompt)] = first + len(chains)
-            wants.append(Want(prompt, len(chains), first))
+        draws = _draws(active, thoughts, drawn, trace, seed)
         requests += len(active)
-        for chains, rollouts in zip(groups.values(), ask_each(ask, wants, **settings), strict=True):
+        for (_, chains), rollouts in zip(draws, ask_each(ask, [w for w, _ in draws], **settings), strict=True):
             frame = rollouts
             for chain, slot in zip(chains, rollouts.slots, strict=True):
                 last[chain] = slot
@@ -182,6 +196,26 @@ def resilience(
         active = _cut_again(active, thoughts, last, gone, trace, target, similar, threshold)
         active = [chain for chain in active if rounds[chain] < max_rounds]
     return Resilience(at, threshold, max_rounds, tuple(rounds), tuple(gone), _numbered(frame, last), requests)
+
+
+def _draws(
+    active: Sequence[int], thoughts: Sequence[str], drawn: Counter[tuple[str, int]], trace: Trace, seed: int
+) -> list[tuple[Want, list[int]]]:
+    """The next draw of each chain: wants, and the chains that each one's samples belong to."""
+    groups: dict[str, list[tuple[int, int]]] = {}
+    for chain in active:
+        thought = thoughts[chain]
+        number = seed + drawn[thought, chain] * STRIDE + chain
+        own = trace.own_number(trace.prompt_after(thought))
+        drawn[thought, chain] += 1
+        groups.setdefault(thought, []).append((number + (own is not None and seed <= own <= number), chain))
+    out = []
+    for thought, numbers in groups.items():
+        for _, run in groupby(enumerate(sorted(numbers)), key=lambda item: item[1][0] - item[0]):
+            members = [member for _, member in run]
+            want = Want(trace.prompt_after(thought), len(members), members[0][0])
+            out.append((want, [chain for _, chain in members]))
+    return out
 
 
 def _cut_again(
@@ -257,26 +291,27 @@ def steer(
     Raises:
         ConfigError: A position or number out of range.
     """
-    if min(max_rounds, candidates) < 1 or continuations < 0:
-        raise ConfigError(
-            f"max_rounds={max_rounds}, candidates={candidates}: at least 1; continuations={continuations}: at least 0."
-        )
+    max_rounds, candidates = whole("max_rounds", max_rounds), whole("candidates", candidates)
+    continuations = whole("continuations", continuations, 0)
     thought, chosen, requests, score = trace.prefix(i), [], 0, 0.0
     settings = {**settings, "max_tokens": max_tokens}
     for _ in range(max_rounds):
         (drawn,) = ask([trace.prompt_after(thought)], candidates, seed=seed, **settings)
         requests += candidates
-        sentences = list(dict.fromkeys(s for response in drawn if (s := first_of(response, trace))))
-        if not sentences:
+        found: dict[str, str] = {}
+        for said in (_said(response, trace) for response in drawn):
+            if said is not None:
+                found.setdefault(*said)
+        if not found:
             break
+        sentences, extended = list(found), [thought + text for text in found.values()]
         own = list(similar(target, sentences))
-        extended = [_extend(thought, sentence) for sentence in sentences]
         promise = list(own)
         if continuations and max(own) < threshold:
             after = ask([trace.prompt_after(text) for text in extended], continuations, seed=seed, **settings)
             requests += continuations * len(extended)
             for k, rollouts in enumerate(after):
-                nexts = [s for response in rollouts if (s := first_of(response, trace))]
+                nexts = [following[0] for response in rollouts if (following := _said(response, trace))]
                 promise[k] = max([own[k], *(similar(target, nexts) if nexts else [])])
         best = max(range(len(sentences)), key=promise.__getitem__)
         thought, score = extended[best], float(own[best])
@@ -286,5 +321,13 @@ def steer(
     return Steering(thought, score, False, tuple(chosen), requests)
 
 
-def _extend(thought: str, sentence: str) -> str:
-    return f"{thought} {sentence}" if thought else sentence
+def _said(response: Response, trace: Trace) -> tuple[str, str] | None:
+    """The first sentence that goes on with the thought, and the text up to its end as the model wrote it.
+
+    None where the model ended its thought at once: what it said then is no thought.
+    """
+    text = response.content if response.reasoning is None else response.reasoning
+    for span in split_sentences(text, trace.style):
+        if span.text.strip():
+            return piece(span.text, trace.style), text[: span.end].rstrip()
+    return None

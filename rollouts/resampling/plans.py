@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rollouts.exceptions import ConfigError
-from rollouts.resampling.asking import frozen
-from rollouts.resampling.resampling import FORCED_SETTINGS
-from rollouts.resampling.trace import Positions, Prompt, Trace
+from rollouts.resampling.asking import Want, frozen
+from rollouts.resampling.trace import FORCED_LEAD, Positions, Prompt, Trace
+from rollouts.resampling.wanted import wanted
 
 CHARACTERS_PER_TOKEN = 3.6
 """Used where the trace's own response does not tell: English with some LaTeX."""
@@ -67,11 +66,14 @@ def plan_resample(
     positions: Positions = "all",
     *,
     forced: bool = False,
+    seed: int = 0,
     forced_samples: int | None = None,
+    forced_lead: str = FORCED_LEAD,
+    forced_settings: Mapping[str, Any] | None = None,
     max_tokens: int | None = None,
     prompt_price: float | None = None,
     completion_price: float | None = None,
-    cached: Callable[[Sequence[Prompt], int, bool], Sequence[int]] | None = None,
+    cached: Callable[[Sequence[Want]], Sequence[int]] | None = None,
 ) -> ResamplePlan:
     """What `resample` with the same arguments would ask.
 
@@ -80,54 +82,71 @@ def plan_resample(
         n_samples: Samples of each position (with `until`: the most).
         positions: As for `resample`.
         forced: Whether answers are forced too.
+        seed: The first sample's number.
         forced_samples: Forced answers of each position; `n_samples` when None.
+        forced_lead: As for `resample`.
+        forced_settings: As for `resample`.
         max_tokens: The limit of each continuation, where one is set.
         prompt_price: US dollars per prompt token.
         completion_price: US dollars per completion token.
-        cached: Tells how many samples of each prompt are stored, of so many; true for forced answers.
+        cached: Tells how many samples are stored of each want, of consecutive numbers.
 
     Raises:
         ConfigError: A position or number out of range.
     """
-    if n_samples < 1:
-        raise ConfigError(f"n_samples={n_samples}: ask for at least one sample.")
-    numbers = trace.positions(positions)
-    distinct = {frozen(prompt): (i, prompt) for i in reversed(numbers) for prompt in [trace.prompt(i)]}
-    forced_distinct: dict[Any, Prompt] = {}
-    if forced:
-        forced_distinct = {frozen(prompt): prompt for i in numbers for prompt in [trace.forced_prompt(i)]}
-    ordered = sorted(distinct.values(), key=lambda pair: pair[0])
-    per_token = _characters_per_token(trace)
-    n_forced = n_samples if forced_samples is None else forced_samples
-    prompts, forced_prompts = [prompt for _, prompt in ordered], list(forced_distinct.values())
-    stored = cached(prompts, n_samples, False) if cached is not None else [0] * len(prompts)
-    stored_forced = (
-        cached(forced_prompts, n_forced, True) if cached is not None and forced else [0] * len(forced_prompts)
+    todo = wanted(
+        trace,
+        n_samples,
+        positions,
+        seed=seed,
+        forced=forced,
+        forced_samples=forced_samples,
+        forced_lead=forced_lead,
+        forced_settings=forced_settings,
     )
-    left = [n_samples - k for k in stored]
-    left_forced = [n_forced - k for k in stored_forced]
+    prefixes, arms = _distinct(trace, todo.positions, todo.arms)
+    _, closed = _distinct(trace, todo.positions, todo.forced)
+    stored = _stored([*arms, *closed], cached)
+    left = [want.n_samples - k for want, k in zip([*arms, *closed], stored, strict=True)]
+    per_token = _characters_per_token(trace)
     total = len(trace.thought) + len(trace.answer)
-    written = [(total - len(trace.prefix(i))) / per_token for i, _ in ordered]
+    written = [(total - prefix) / per_token for prefix in prefixes]
     if max_tokens is not None:
         written = [min(tokens, max_tokens) for tokens in written]
-    asked = sum(n * _length(prompt) for n, prompt in zip(left, prompts, strict=True))
-    asked += sum(n * _length(prompt) for n, prompt in zip(left_forced, forced_prompts, strict=True))
-    completed = sum(n * tokens for n, tokens in zip(left, written, strict=True))
-    completed += sum(left_forced) * min(FORCED_TOKENS, int(FORCED_SETTINGS["max_tokens"]))
-    prompt_tokens, completion_tokens = round(asked / per_token), round(completed)
+    written += [min(FORCED_TOKENS, want.settings.get("max_tokens") or FORCED_TOKENS) for want in closed]
+    asked = sum(n * _length(want.prompt) for n, want in zip(left, [*arms, *closed], strict=True))
+    prompt_tokens = round(asked / per_token)
+    completion_tokens = round(sum(n * tokens for n, tokens in zip(left, written, strict=True)))
     known = prompt_price is not None and completion_price is not None
     return ResamplePlan(
-        positions=numbers,
-        prompts=tuple(prompts),
-        forced_prompts=tuple(forced_prompts),
-        n_samples=n_samples,
-        calls=n_samples * len(ordered),
-        forced_calls=n_forced * len(forced_distinct),
-        cached=None if cached is None else sum(stored) + sum(stored_forced),
+        positions=todo.positions,
+        prompts=tuple(want.prompt for want in arms),
+        forced_prompts=tuple(want.prompt for want in closed),
+        n_samples=todo.arms[0].n_samples,
+        calls=sum(want.n_samples for want in arms),
+        forced_calls=sum(want.n_samples for want in closed),
+        cached=None if cached is None else sum(stored),
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         cost=prompt_tokens * (prompt_price or 0) + completion_tokens * (completion_price or 0) if known else None,
     )
+
+
+def _distinct(trace: Trace, positions: Sequence[int], wants: Sequence[Want]) -> tuple[list[int], list[Want]]:
+    """Wants of different prompts, in order of position, with the characters of each one's prefix."""
+    first: dict[Any, tuple[int, Want]] = {}
+    for i, want in zip(positions, wants, strict=False):
+        first.setdefault(frozen(want.prompt), (len(trace.prefix(i)), want))
+    return [prefix for prefix, _ in first.values()], [want for _, want in first.values()]
+
+
+def _stored(wants: Sequence[Want], cached: Callable[[Sequence[Want]], Sequence[int]] | None) -> list[int]:
+    """How many samples of each want a cache has."""
+    if cached is None:
+        return [0] * len(wants)
+    runs = [want.runs for want in wants]
+    counts = iter(cached([run for its in runs for run in its]))
+    return [sum(next(counts) for _ in its) for its in runs]
 
 
 def _characters_per_token(trace: Trace) -> float:

@@ -1,4 +1,4 @@
-"""Resamples a trace before any of its sentences, and holds what came back. Sends through the asker it is given.
+"""What came back from resampling a trace: its samples by position, their answers, how they are judged. Sends nothing.
 
 One set of samples serves every measure: what is sampled before sentence i+1 keeps sentence i, what is sampled before
 sentence i leaves it out. So the kept arm of a sentence is the removed arm of the next one.
@@ -6,55 +6,17 @@ sentence i leaves it out. So the kept arm of a sentence is the removed arm of th
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rollouts.exceptions import ConfigError, RolloutsWarning
-from rollouts.resampling.answers import (
-    Answer,
-    Extract,
-    Grade,
-    Policies,
-    Where,
-    answers_of,
-    correctness,
-    normalize,
-)
-from rollouts.resampling.asking import Asker, Want, ask_distinct, ask_each, frozen, joined
+from rollouts.exceptions import ConfigError
+from rollouts.resampling.answers import Answer
+from rollouts.resampling.extracting import Extract, InBox
+from rollouts.resampling.judging import Judging
 from rollouts.resampling.splitters import first_sentence
-from rollouts.resampling.stopping import Rule, width_below
-from rollouts.resampling.trace import FORCED_LEAD, Positions, Trace
+from rollouts.resampling.trace import Trace
 from rollouts.results import Failure, Response, Rollouts
-
-FORCED_SETTINGS: Mapping[str, Any] = {"max_tokens": 32, "stop": ["}\n", "}.", "}$", "\n\n"]}
-r"""Few tokens, and a stop at the brace that ends the answer. A bare `}` would cut `\frac{1}{2}` after the 1."""
-
-ROUND = 10
-"""Samples of each position in one round of an adaptive run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judging:
-    """How answers are found and judged; may be changed on stored samples without asking again."""
-
-    truth: Grade | None = None
-    """The true answer, or a function that judges a normalised one; None where right and wrong are not asked."""
-    extract: Extract = "boxed"
-    where: Where = "answer"
-    policy: Policies = "drop"
-    normalise: Callable[[str], str] = normalize
-
-    def answers(self, rollouts: Rollouts) -> list[Answer]:
-        """The answer of each sample asked for, failed ones included."""
-        return answers_of(rollouts.slots, self.extract, where=self.where, normalise=self.normalise)
-
-    def correct(self, answers: Sequence[Answer]) -> list[bool | None]:
-        """Whether each answer is right; None where it is left out, or where no truth is known."""
-        if self.truth is None:
-            return [None] * len(answers)
-        return correctness(answers, self.truth, self.policy, self.normalise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +125,7 @@ class Resampling:
 
     def _forced_judging(self) -> Judging:
         j = self.judging
-        how: Extract = j.extract if callable(j.extract) else "forced-box"
+        how: Extract = j.extract if callable(j.extract) else InBox(j.extract)
         return Judging(j.truth, how, "anywhere", j.policy, j.normalise)
 
     @classmethod
@@ -179,7 +141,7 @@ class Resampling:
 
         A text with the closing tag is thought and answer; one without it is an answer. `judging`: as for `judged`.
         """
-        closing = trace.dialect.close.strip()
+        closing = trace.marks.mark
 
         def response(text: str, index: int) -> Response:
             thought, tag, content = text.partition(closing) if closing else ("", "", text)
@@ -203,143 +165,3 @@ def first_of(response: Response, trace: Trace) -> str:
     thought = response.reasoning
     text = thought if thought is not None and thought.strip() else response.content
     return first_sentence(text, trace.style)
-
-
-def resample(
-    ask: Asker,
-    trace: Trace,
-    n_samples: int = 100,
-    positions: Positions = "all",
-    *,
-    forced: bool = False,
-    seed: int = 0,
-    until: Rule | float | None = None,
-    round_size: int = ROUND,
-    truth: Grade | None = None,
-    extract: Extract = "boxed",
-    where: Where = "answer",
-    policy: Policies = "drop",
-    normalise: Callable[[str], str] = normalize,
-    forced_samples: int | None = None,
-    forced_settings: Mapping[str, Any] | None = None,
-    **settings: Any,
-) -> Resampling:
-    """Sample `n_samples` continuations before each position, in one stream; equal prefixes are asked once.
-
-    Args:
-        ask: Sends and keeps: `client.generate_many`. (`client.resample` has one that takes both kinds in one stream.)
-        trace: What to resample.
-        n_samples: Samples of each position; with `until` at most so many.
-        positions: `"all"` (before every sentence), a number or numbers; the number of sentences itself means after the
-            last one, and gives that one its kept arm.
-        forced: Also force the answer at each position.
-        seed: The first sample's number.
-        until: A rule, or the width of the accuracy's interval: a position gets rounds of `round_size` samples until the
-            rule is content. Rounds are judged whole, so quick answers do not count first.
-        round_size: Samples of a position in one round.
-        truth: The true answer, or a function that judges one.
-        extract: How the answer is found.
-        where: Where it is looked for.
-        policy: What becomes of samples without an answer.
-        normalise: What makes equal answers equal strings.
-        forced_samples: Forced answers of each position; `n_samples` when None.
-        forced_settings: Sampling settings of the forced answers, over `FORCED_SETTINGS` and those of the call.
-        **settings: Settings of the call, as for `client.generate`.
-
-    Raises:
-        ConfigError: A position or number out of range.
-    """
-    numbers = trace.positions(positions)
-    judging = Judging(truth, extract, where, policy, normalise)
-    prompts = [trace.prompt(i) for i in numbers]
-    forced_wants: list[Want] = []
-    if forced:
-        # The call's own max_tokens and stop are meant for the continuations.
-        own = {**FORCED_SETTINGS, **(forced_settings or {})}
-        n_forced = n_samples if forced_samples is None else forced_samples
-        forced_wants = [Want(trace.forced_prompt(i), n_forced, seed, own) for i in numbers]
-    if until is None:
-        wants = [Want(prompt, n_samples, seed) for prompt in prompts]
-        got = ask_each(ask, [*wants, *forced_wants], **settings)
-        arms, forced_arms = got[: len(wants)], got[len(wants) :]
-    else:
-        rule = width_below(until, of="majority" if truth is None else "accuracy") if isinstance(until, float) else until
-        if not callable(rule):
-            raise ConfigError(f"until={until!r}: give a width between 0 and 1, or a rule.")
-        arms = _in_rounds(ask, prompts, n_samples, seed, rule, judging, round_size, settings)
-        forced_arms = ask_each(ask, forced_wants, **settings)
-    by_position = dict(zip(numbers, forced_arms, strict=True)) if forced else {}
-    result = Resampling(trace, dict(zip(numbers, arms, strict=True)), by_position, judging)
-    if result.restarted:
-        warnings.warn(
-            f"{result.restarted} of {sum(map(len, result.distinct_arms))} samples began anew instead of going on from "
-            "their prefix, so they say nothing about the sentences: use another provider, or leave them out with "
-            "`resampling.continuing()`.",
-            RolloutsWarning,
-            stacklevel=2,
-        )
-    return result
-
-
-def _in_rounds(
-    ask: Asker,
-    prompts: Sequence[Any],
-    most: int,
-    seed: int,
-    rule: Rule,
-    judging: Judging,
-    size: int,
-    settings: Mapping[str, Any],
-) -> list[Rollouts]:
-    if size < 1 or most < 1:
-        raise ConfigError(f"n_samples={most}, round_size={size}: both must be at least 1.")
-    parts: dict[Any, list[Rollouts]] = {frozen(prompt): [] for prompt in prompts}
-    waiting = {frozen(prompt): prompt for prompt in prompts}
-    done = 0
-    while waiting and done < most:
-        n = min(size, most - done)
-        got = ask(list(waiting.values()), n, seed=seed + done, **settings)
-        done += n
-        for key, rollouts in zip(list(waiting), got, strict=True):
-            parts[key].append(rollouts)
-            answers = [answer for part in parts[key] for answer in judging.answers(part)]
-            if rule(answers, judging.correct(answers)):
-                del waiting[key]
-    whole = {key: joined(rounds) for key, rounds in parts.items()}
-    return [whole[frozen(prompt)] for prompt in prompts]
-
-
-def force_answers(
-    ask: Asker,
-    trace: Trace,
-    n_samples: int = 100,
-    positions: Positions = "all",
-    *,
-    lead: str = FORCED_LEAD,
-    seed: int = 0,
-    **settings: Any,
-) -> dict[int, Rollouts]:
-    r"""Close the thought before each position and ask for the answer at once, with few tokens and a stop.
-
-    Args:
-        ask: Sends and keeps.
-        trace: The trace.
-        n_samples: Samples of each position.
-        positions: Where to force; as for `resample`.
-        lead: What the answer begins with; the default ends in `\boxed{`.
-        seed: The first sample's number.
-        **settings: Settings of the call, over `FORCED_SETTINGS`.
-
-    Raises:
-        ConfigError: A position or number out of range.
-    """
-    numbers = trace.positions(positions)
-    merged = {**settings, **{k: v for k, v in FORCED_SETTINGS.items() if k not in settings}}
-    arms = ask_distinct(ask, [trace.forced_prompt(i, lead) for i in numbers], n_samples, seed=seed, **merged)
-    return dict(zip(numbers, arms, strict=True))
-
-
-def force_answer(ask: Asker, trace: Trace, i: int | None = None, n_samples: int = 1, **options: Any) -> Rollouts:
-    """The answers forced before sentence `i`; after the whole thought when None. Options: as for `force_answers`."""
-    at = len(trace) if i is None else trace.position(i, end=True)
-    return force_answers(ask, trace, n_samples, at, **options)[at]

@@ -1,4 +1,4 @@
-"""Cuts a thought into sentences without loss. Knows nothing of models, prompts or answers.
+"""Cuts a thought into pieces without loss, in any style. Knows nothing of models, prompts or answers.
 
 White space after a sentence belongs to it, so that every span begins with what a reader would call the sentence,
 and the texts of all spans joined are the text.
@@ -12,6 +12,8 @@ from typing import TypeAlias
 
 from rollouts.exceptions import ConfigError
 from rollouts.hookspecs import hookimpl
+from rollouts.resampling.sentences import sentences
+from rollouts.resampling.words import known_word
 from rollouts.typing import Span, Spec, Splitter
 
 Style: TypeAlias = str | Splitter
@@ -20,40 +22,11 @@ Style: TypeAlias = str | Splitter
 SHORTEST_PIECE = 10
 """Characters below which the published code joins a piece to the next one."""
 
-_CUT = re.compile(r"[.?!](?=[ \n])|\n(?=\n)")
-_PROTECTED = re.compile(
-    r"```.*?(?:```|\Z)"
-    r"|\$\$.+?\$\$"
-    r"|\\\[.+?\\\]"
-    r"|\\\(.+?\\\)"
-    r"|\\begin\{(?P<env>[a-zA-Z*]+)\}.*?\\end\{(?P=env)\}"
-    r"|(?<![\\$])\$(?![\s$])(?:[^$\n\\]|\\.|\n(?!\s*\n))*?(?<![\s\\])\$(?![\d$])",
-    re.DOTALL,
-)
-_MARKER = r"(?:[-*+•][ \t]|\(?\d{1,3}[.)][ \t]|\#{1,6}[ \t])"
-_BOUNDARY = re.compile(
-    r"(?P<stop>[.?!…]+[\"'”’)\]*_]*)(?=\s)"
-    r"|(?P<wide>[。！？]+[”’」』）]*)"
-    rf"|(?P<line>\n)(?=[ \t]*\n|[ \t]*{_MARKER})"
-)
-_ABBREVIATIONS = frozenset(
-    re.findall(
-        r"\S+",
-        "al approx ca cf ch col cor def dept dr e.g eq eqs eqn ex fig figs gen i.e inc jr lem ltd mr mrs ms no nos op "
-        "p pp prof prop resp sec sect sr st thm viz vol vs w.l.o.g wlog w.r.t",
-    )
-)
-_ENDS_SOMETIMES = frozenset({"al", "inc", "jr", "ltd", "no", "p", "sr", "st", "ex", "def", "ch", "op", "col", "gen"})
-_WORD = re.compile(r"([A-Za-z][A-Za-z.]*)$")
-_LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*\(?(?:\d{1,3}|[A-Za-z])$")
-_INITIAL = re.compile(r"(?:^|\s)[A-Z]$")
-_INITIAL_NEXT = re.compile(r"[A-Z]\.")
-_INITIALS = re.compile(r"(?:^|\s)[A-Z]\.\s+[A-Z]$")
+_CUT = re.compile(r"[.?!](?=[ \n])|\n(?=\n)|\r(?=\n\r\n)")
+_NOT_BLANK = re.compile(r"\S")
 _WINDOW = 1000
 _OPENERS = ("$", "\\", "`")
 """What a region that is never cut begins with."""
-_OPERATORS = tuple("/*+-=^<>×·,;)]")
-"""What follows a factorial's mark (`4! / 2!`), never a sentence's."""
 
 
 def split_sentences(text: str, style: Style = "sentences") -> list[Span]:
@@ -81,7 +54,7 @@ def first_sentence(text: str, style: Style = "sentences") -> str:
     """
     if style == "sentences":
         # Looking for the next formula would read all of a long text that has none.
-        head = next((span.text for span in _sentences(text[:_WINDOW]) if span.text.strip()), "")
+        head = next((span.text for span in sentences(text[:_WINDOW]) if span.text.strip()), "")
         if 0 < len(head) < _WINDOW // 2 and not any(mark in head for mark in _OPENERS):
             return head.strip()
     spans = _LAZY[style](text) if isinstance(style, str) and style in _LAZY else find_splitter(style)(text)
@@ -106,9 +79,8 @@ def find_splitter(style: Style) -> Splitter:
     """
     if callable(style):
         return style
-    if style in STYLES:
-        return STYLES[style]
-    raise ConfigError(f"no splitter is called {style!r}: use one of {', '.join(STYLES)}, or pass a function.")
+    known_word("style", style, STYLES, also=", or a function that cuts")
+    return STYLES[style]
 
 
 def _check_lossless(text: str, spans: Sequence[Span]) -> None:
@@ -129,9 +101,13 @@ def _check_lossless(text: str, spans: Sequence[Span]) -> None:
 
 def _raw_pieces(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of the pieces before short ones are joined; the blank rest belongs to the last."""
-    start = 0
+    start, begins = 0, -1  # `begins`: where the piece's first visible character is
     for match in _CUT.finditer(text):
-        if not text[start : match.end()].isspace():
+        if begins < start:
+            # Looked for once: looking from each of thousands of line feeds would take minutes.
+            visible = _NOT_BLANK.search(text, start)
+            begins = len(text) if visible is None else visible.start()
+        if begins < match.end():
             yield start, match.end()
             start = match.end()
     if start < len(text):
@@ -169,67 +145,7 @@ def _with_space(text: str, start: int, end: int) -> Span:
     return Span(first, end, text[first:end])
 
 
-# ── Our own rule ──
-
-
-def _sentences(text: str) -> Iterator[Span]:
-    start = 0
-    protected = _PROTECTED.finditer(text)
-    region = next(protected, None)
-    for match in _BOUNDARY.finditer(text):
-        at = match.start()
-        while region is not None and region.end() <= at:
-            region = next(protected, None)
-        if at < start or (region is not None and region.start() <= at):
-            continue
-        if match.lastgroup == "stop" and _goes_on(text, start, match):
-            continue
-        end = match.end()
-        while end < len(text) and text[end].isspace():
-            end += 1
-        if end >= len(text):
-            break
-        if text[start:end].isspace():
-            continue
-        yield Span(start, end, text[start:end])
-        start = end
-    if start < len(text):
-        yield Span(start, len(text), text[start:])
-
-
-def _goes_on(text: str, start: int, match: re.Match[str]) -> bool:
-    """True where the mark ends no sentence: an abbreviation, a list's number, initials, a lower-case word after it."""
-    mark = match["stop"]
-    before = text[max(start, match.start() - 40) : match.start()]
-    after = text[match.end() : match.end() + 40].lstrip(" \t")
-    if mark in ("...", "…"):
-        return after[:1].islower()
-    if mark[0] != ".":
-        return after[:1] in _OPERATORS or (mark[-1] in "\"'”’)" and after[:1].islower())
-    if not before.strip():
-        return False
-    if _LIST_NUMBER.search(before) and (match.start() - start) < 40 and _at_line_start(text, start, before):
-        return True
-    if after[:1].islower():
-        return True
-    if _INITIAL.search(before) and (_INITIAL_NEXT.match(after) or _INITIALS.search(before)):
-        return True
-    word = _WORD.search(before)
-    if word is None:
-        return False
-    name = word[1].lower()
-    if name not in _ABBREVIATIONS:
-        return False
-    if name in _ENDS_SOMETIMES:
-        return after[:1].isdigit()
-    return True
-
-
-def _at_line_start(text: str, start: int, before: str) -> bool:
-    line = before.rsplit("\n", 1)[-1]
-    if "\n" in before:
-        return True
-    return start == 0 or text[start - 1].isspace() or not line.strip()
+# ── Empty lines and line ends ──
 
 
 def _cut_after(pattern: re.Pattern[str]) -> Callable[[str], Iterator[Span]]:
@@ -246,9 +162,9 @@ def _cut_after(pattern: re.Pattern[str]) -> Callable[[str], Iterator[Span]]:
 
 
 _LAZY: dict[str, Callable[[str], Iterator[Span]]] = {
-    "sentences": _sentences,
+    "sentences": sentences,
     "thought-anchors": _thought_anchors,
-    "paragraphs": _cut_after(re.compile(r"\n[ \t]*\n\s*")),
+    "paragraphs": _cut_after(re.compile(r"\n[ \t]*\r?\n\s*")),
     "lines": _cut_after(re.compile(r"\n\s*")),
 }
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from rollouts.exceptions import ConfigError
+from rollouts.resampling.checking import integer
+from rollouts.resampling.dialects import THINK, Dialect
 from rollouts.resampling.splitters import Style, piece, split_sentences
 from rollouts.results import Response
-from rollouts.typing import Message, Span, ThinkTemplate
+from rollouts.typing import Message, Span
 
 Prompt: TypeAlias = str | Sequence[Message]
 """What a client takes: a string (split at `<think>`) or a list of messages (sent as it is)."""
@@ -22,26 +24,6 @@ Prompt: TypeAlias = str | Sequence[Message]
 Positions: TypeAlias = str | int | Iterable[int]
 """`"all"`, one sentence's number, or several."""
 
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How a model family opens and closes its thought, where it is not `<think>`."""
-
-    open: str = "<think>\n"
-    close: str = "\n</think>\n\n"
-
-    @classmethod
-    def of(cls, template: ThinkTemplate) -> Dialect:
-        """The dialect of a think template; one without marks has a blank line between thought and answer."""
-        opened, closing = template.open(""), getattr(template, "closing", "")
-        if not closing:
-            return cls(opened, "\n\n")
-        after_mark = opened.removeprefix(getattr(template, "opening", opened))
-        return cls(opened, after_mark + closing + 2 * after_mark)
-
-
-THINK = Dialect()
-_LINE_FEED = "\n"
 FORCED_LEAD = "Therefore, the final answer is \\boxed{"
 """What a forced answer begins with, after the closed thought."""
 
@@ -50,7 +32,8 @@ FORCED_LEAD = "Therefore, the final answer is \\boxed{"
 class Trace:
     """One chain of thought: what was asked, the thought, its sentences, and the answer that followed.
 
-    Build it with `Trace.from_response` or `Trace.from_text`.
+    Build it with `client.trace`, which knows how the client's model marks thought, or with `Trace.from_response` or
+    `Trace.from_text`, whose prompts say `<think>` until a client resamples them.
     """
 
     question: str | tuple[Message, ...]
@@ -61,10 +44,12 @@ class Trace:
     """What followed the thought."""
     style: Style = "sentences"
     """How the thought is cut: a splitter's name, or the splitter."""
-    dialect: Dialect = THINK
-    """How the thought is opened and closed in a prompt."""
+    dialect: Dialect | None = None
+    """How the thought is opened and closed in every prompt; None where that is left to the model that is asked."""
     response: Response | None = field(default=None, compare=False, repr=False)
     """The sample that the trace comes from, where there is one."""
+    model_dialect: Dialect = field(default=THINK, repr=False)
+    """The marks of the model that is asked, used where no `dialect` was chosen; a client fills them in."""
     sentences: tuple[Span, ...] = field(init=False, repr=False)
     """The spans of the thought; joined they are the thought."""
 
@@ -74,6 +59,8 @@ class Trace:
                 "the trace has no thought, so there is nothing to resample: give a response whose `thought` is not "
                 "empty (a reasoning model, or a prompt that opens `<think>`), or `Trace.from_text(question, text)`."
             )
+        if not (self.question.strip() if isinstance(self.question, str) else self.question):
+            raise ConfigError("the trace has an empty question: give what was asked.")
         object.__setattr__(self, "sentences", tuple(split_sentences(self.thought, self.style)))
 
     @classmethod
@@ -83,7 +70,7 @@ class Trace:
         question: Prompt | None = None,
         *,
         style: Style = "sentences",
-        dialect: Dialect = THINK,
+        dialect: Dialect | None = None,
     ) -> Trace:
         """The trace of one sample.
 
@@ -91,7 +78,7 @@ class Trace:
             response: A sample with a thought.
             question: What was asked; the sample's own prompt, without the thought that it injected, when None.
             style: How to cut it into sentences.
-            dialect: How this model marks its thought.
+            dialect: How to mark the thought whatever the model; as the model that is asked does when None.
 
         Raises:
             ConfigError: No thought, a mere summary of it, or no question.
@@ -101,12 +88,12 @@ class Trace:
                 f"the response's reasoning is of the kind {response.reasoning_kind}, not the thought itself, so "
                 "no model can go on from it: use a model or provider that shows its thought."
             )
-        asked = response.prompt if question is None else question
-        if asked is None:
+        if question is None and response.prompt is None:
             raise ConfigError("the response does not know its prompt: pass `question=`.")
+        thought = response.thought or ""
         return cls(
-            question=_without_thought(asked),
-            thought=response.thought or "",
+            question=_asked_of(response.prompt) if question is None else _question_of(question, thought),
+            thought=thought,
             answer=response.content,
             style=style,
             dialect=dialect,
@@ -114,17 +101,38 @@ class Trace:
         )
 
     @classmethod
-    def from_text(cls, question: Prompt, text: str, *, style: Style = "sentences", dialect: Dialect = THINK) -> Trace:
+    def from_text(
+        cls, question: Prompt, text: str, *, style: Style = "sentences", dialect: Dialect | None = None
+    ) -> Trace:
         """The trace in `text`: `thought</think>answer`, an opening tag allowed; without a tag all of it is thought.
 
+        Args:
+            question: What was asked, taken as it is. A prompt that opens `<think>` and goes on with nothing, or with
+                the beginning of this thought, is cut before the tag.
+            text: The thought, and the answer.
+            style: How to cut it into sentences.
+            dialect: How to mark the thought whatever the model; as the model that is asked does when None.
+
         Raises:
-            ConfigError: The thought is empty.
+            ConfigError: The thought or the question is empty.
         """
-        opening, closing = dialect.open.strip(), dialect.close.strip()
+        if not isinstance(text, str):
+            raise ConfigError(f"the text of a trace is a {type(text).__name__}: give the thought as text.")
+        marks = dialect or THINK
+        opening, closing = marks.open.strip(), marks.mark
         before, mark, after = text.partition(closing) if closing else (text, "", "")
         if opening and before.lstrip().startswith(opening):
             before = before.lstrip()[len(opening) :].removeprefix("\n")
-        return cls(_without_thought(question), before, after if mark else "", style=style, dialect=dialect)
+        return cls(_question_of(question, before), before, after if mark else "", style=style, dialect=dialect)
+
+    @property
+    def marks(self) -> Dialect:
+        """How the thought is opened and closed in its prompts: as was chosen, else as the model does."""
+        return self.dialect or self.model_dialect
+
+    def fitted(self, marks: Dialect) -> Trace:
+        """The same trace with the marks of the model that is asked, unless its own were chosen."""
+        return self if self.dialect is not None or marks == self.model_dialect else replace(self, model_dialect=marks)
 
     def __len__(self) -> int:
         """How many sentences."""
@@ -145,8 +153,10 @@ class Trace:
         Raises:
             ConfigError: There is no such sentence.
         """
-        last = len(self) - (0 if end else 1)
-        at = i + len(self) if i < 0 else i
+        number, last = integer(i), len(self) - (0 if end else 1)
+        if number is None:
+            raise ConfigError(f"{i!r} is no position: give a sentence's number, 0 to {last}.")
+        at = number + len(self) if number < 0 else number
         if not 0 <= at <= last:
             raise ConfigError(f"there is no position {i}: the trace has {len(self)} sentences, positions 0 to {last}.")
         return at
@@ -159,11 +169,12 @@ class Trace:
         Raises:
             ConfigError: A position out of range, or none at all.
         """
-        if isinstance(wanted, str):
-            if wanted != "all":
-                raise ConfigError(f'positions={wanted!r}: give "all", a number or numbers.')
+        if isinstance(wanted, str) and wanted == "all":
             return tuple(range(len(self)))
-        numbers = [wanted] if isinstance(wanted, int) else list(wanted)
+        only = integer(wanted)
+        if only is None and (isinstance(wanted, str) or not isinstance(wanted, Iterable)):
+            raise ConfigError(f'positions={wanted!r}: give "all", a number or numbers.')
+        numbers: list[int] = [only] if only is not None else list(wanted)  # type: ignore[arg-type]
         if not numbers:
             raise ConfigError("positions is empty: give at least one sentence's number.")
         return tuple(sorted({self.position(i, end=True) for i in numbers}))
@@ -181,34 +192,47 @@ class Trace:
         """What the prefix leaves out; the two joined are the thought."""
         return self.thought[len(self.prefix(i)) :]
 
-    def prompt(self, i: int) -> Prompt:
+    def own_number(self, prompt: Sequence[Message]) -> int | None:
+        """The number of the trace's own sample where `prompt` is what that one was asked; None for other prompts.
+
+        Among the samples of that prompt it would stand for one that leaves a sentence out, and it has every sentence:
+        it was chosen, not drawn.
+        """
+        if self.response is None or _prompt_of(self.response, self.marks) != list(prompt):
+            return None
+        return self.response.seed
+
+    def prompt(self, i: int) -> list[Message]:
         """The prompt that makes the model go on before sentence `i`."""
         return self.prompt_after(self.prefix(i))
 
-    def forced_prompt(self, i: int, lead: str = FORCED_LEAD) -> Prompt:
-        """The prompt that closes the thought before sentence `i` and begins the answer with `lead`."""
-        prefix = self.prefix(i)
-        close = self.dialect.close if prefix else self.dialect.close.lstrip("\n")
-        return self.prompt_after(prefix + close + lead)
+    def forced_prompt(self, i: int, lead: str = FORCED_LEAD) -> list[Message]:
+        """The prompt that closes the thought before sentence `i` and begins the answer with `lead`.
 
-    def prompt_after(self, thought: str) -> Prompt:
-        r"""The prompt that makes the model go on from any `thought`, exactly as given.
-
-        A question in text becomes `question\n<think>\nthought`; a list of messages, or a dialect without `<think>`,
-        becomes messages whose last is the assistant's, left open.
+        Raises:
+            ConfigError: There is no such sentence, or it is not known how the model closes a thought.
         """
-        opened = self.dialect.open + thought
-        if not opened:
-            return self.question  # an empty assistant turn is nothing to go on from
-        if not isinstance(self.question, str):
-            return [*self.question, {"role": "assistant", "content": opened}]
-        if self.dialect.open.startswith("<think>"):
-            return f"{self.question.removesuffix(_LINE_FEED)}\n{opened}"
-        return [{"role": "user", "content": self.question}, {"role": "assistant", "content": opened}]
+        prefix, close = self.prefix(i), self.marks.close
+        if close is None:
+            raise ConfigError(
+                f"it is not known how a thought that opens with {self.marks.open!r} is closed, so no answer can be "
+                "forced: give the think template an attribute `closing`, or the trace a `dialect=Dialect(open, close)`."
+            )
+        return self.prompt_after(prefix + (close if prefix else close.lstrip("\n")) + lead)
+
+    def prompt_after(self, thought: str) -> list[Message]:
+        """The prompt that makes the model go on from any `thought`, exactly as given.
+
+        Messages, which a client sends as they are: a text would be split at `<think>`, and trimmed before it. The last
+        one is the assistant's, left open; without marks and thought there is none.
+        """
+        opened = self.marks.open + thought
+        asked = _messages(self.question)
+        return [*asked, {"role": "assistant", "content": opened}] if opened else asked
 
     def with_question(self, question: Prompt) -> Trace:
         """The same thought under another question (a transplant)."""
-        return replace(self, question=_without_thought(question), response=None)
+        return replace(self, question=_question_of(question, self.thought), response=None)
 
 
 def transplant(trace: Trace, question: Prompt) -> Trace:
@@ -220,14 +244,48 @@ def transplant(trace: Trace, question: Prompt) -> Trace:
     return trace.with_question(question)
 
 
-def _without_thought(prompt: Any) -> str | tuple[Message, ...]:
-    """A prompt without its open assistant turn."""
-    if isinstance(prompt, str):
-        return prompt.split("<think>", 1)[0].rstrip("\n") if "<think>" in prompt else prompt
-    messages: tuple[Message, ...] = tuple(prompt)
-    if not all(isinstance(message, Mapping) for message in messages):
+def _question_of(given: Prompt, thought: str) -> str | tuple[Message, ...]:
+    """A question without its open assistant turn.
+
+    A text is taken as it is, `<think>` too where it speaks of one. Only where it goes on with the beginning of this
+    very thought (or with nothing) it is a prompt that opened it.
+    """
+    if not isinstance(given, str):
+        return _messages_before(given)
+    question, tag, begun = _opened(given)
+    return question if tag and thought.startswith(begun.partition(THINK.mark)[0].rstrip()) else given
+
+
+def _messages(question: str | Sequence[Message]) -> list[Message]:
+    return [{"role": "user", "content": question}] if isinstance(question, str) else list(question)
+
+
+def _asked_of(prompt: Any) -> str | tuple[Message, ...]:
+    """The question in a prompt that was sent: what a client makes of it."""
+    return _opened(prompt)[0] if isinstance(prompt, str) else _messages_before(prompt)
+
+
+def _prompt_of(response: Response, marks: Dialect) -> list[Message] | None:
+    """What a sample was asked, as the messages that a client makes of it; None where that is not known."""
+    prompt = response.prompt
+    if not isinstance(prompt, str):
+        return None if prompt is None else list(prompt)
+    question, tag, begun = _opened(prompt)
+    turn = marks.open + begun if tag else ""
+    return [*_messages(question), {"role": "assistant", "content": turn}] if turn else _messages(question)
+
+
+def _opened(prompt: str) -> tuple[str, str, str]:
+    """A text taken apart as a client does it: the question, the tag (empty where there is none), the thought begun."""
+    before, tag, after = prompt.partition(THINK.open.strip())
+    return (before.rstrip(), tag, after.removeprefix("\r").removeprefix("\n")) if tag else (prompt, "", "")
+
+
+def _messages_before(prompt: Any) -> tuple[Message, ...]:
+    messages: tuple[Message, ...] = tuple(prompt) if isinstance(prompt, Sequence) else ()
+    if not messages or not all(isinstance(message, Mapping) for message in messages):
         raise ConfigError("a question is text or a list of messages ({'role': …, 'content': …}).")
-    if messages and messages[-1].get("role") == "assistant":
+    if messages[-1].get("role") == "assistant":
         messages = messages[:-1]
     if not messages:
         raise ConfigError("the question has no messages besides the assistant's.")

@@ -8,17 +8,9 @@ from dataclasses import dataclass
 from math import prod
 
 from rollouts.exceptions import ConfigError
-from rollouts.resampling.answers import (
-    Answer,
-    Extract,
-    Grade,
-    Policies,
-    Where,
-    answers_of,
-    category,
-    correctness,
-    normalize,
-)
+from rollouts.resampling.answers import Answer, Policies, Where, answers_of, category, check_policy, correctness
+from rollouts.resampling.equality import Grade, normalize
+from rollouts.resampling.extracting import Extract
 from rollouts.results import Failure, Response, Rollouts
 
 Samples = Rollouts | Sequence[Response | Failure]
@@ -78,7 +70,7 @@ def pass_at_k(
 
     Args:
         samples: `Rollouts`, or any list of samples.
-        truth: The true answer, or a function that judges one.
+        truth: The true answer, or a function that judges a normalised one.
         k: How many tries.
         extract: How the answer is found.
         where: Where it is looked for.
@@ -86,7 +78,7 @@ def pass_at_k(
         normalise: What makes equal answers equal strings.
 
     Raises:
-        ConfigError: Fewer than `k` samples remain.
+        ConfigError: Fewer than `k` samples remain; `extract`, `where`, `policy` or `truth` is not known.
     """
     answers = answers_of(_slots(samples), extract, where=where, normalise=normalise)
     judged = [c for c in correctness(answers, truth, policy, normalise) if c is not None]
@@ -126,7 +118,11 @@ def self_consistency(
     """The distribution of the answers, the most frequent first; empty where nothing is counted.
 
     The share of the first is the agreement of Wang et al. 2022 (arXiv 2203.11171).
+
+    Raises:
+        ConfigError: `extract`, `where` or `policy` is not known.
     """
+    check_policy(policy)
     answers = answers_of(_slots(samples), extract, where=where, normalise=normalise)
     counts = Counter(name for a in answers if (name := category(a, policy)) is not None)
     return {name: count / counts.total() for name, count in counts.most_common()}

@@ -53,7 +53,7 @@ class Rollouts(Sequence[Response]):
 
     def __post_init__(self) -> None:
         failures = tuple(s for s in self.slots if isinstance(s, Failure))
-        responses = tuple(s for s in self.slots if isinstance(s, Response)) if failures else self.slots
+        responses = tuple(s for s in self.slots if isinstance(s, Response)) if failures else tuple(self.slots)
         object.__setattr__(self, "responses", responses)
         object.__setattr__(self, "failures", failures)
 
@@ -126,17 +126,13 @@ class Rollouts(Sequence[Response]):
     @property
     def provenance(self) -> dict[str, dict[Any, int]]:
         """Providers, served models, fingerprints, days (UTC), and the package's own routing pins, each with counts."""
-        from datetime import UTC, datetime
-
-        def day(response: Response) -> str | None:
-            moment = response.created if response.created is not None else response.received
-            return None if moment is None else datetime.fromtimestamp(moment, UTC).date().isoformat()
+        from rollouts.results.days import day_of
 
         return {
             "provider": self.providers,
             "model": dict(Counter(r.model for r in self.responses)),
             "system_fingerprint": dict(Counter(r.system_fingerprint for r in self.responses)),
-            "date": dict(Counter(map(day, self.responses))),
+            "date": dict(Counter(map(day_of, self.responses))),
             "pin": dict(Counter(None if r.pin is None else str(dict(r.pin)) for r in self.responses)),
             "origin": dict(Counter(r.origin for r in self.responses)),
         }

@@ -15,8 +15,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from rollouts.exceptions import ConfigError, UnknownSetting
-from rollouts.settings.checks import http_url, public_url
+from rollouts.settings.checks import http_url
 from rollouts.settings.hiding import hide, hiding_keys
+from rollouts.settings.options import Options, public_url
 from rollouts.settings.secret import Secret, api_key
 from rollouts.settings.table import SAID_OTHERWISE, SAMPLING_NAMES, SETTINGS, Setting
 
@@ -27,6 +28,7 @@ __all__ = [
     "SAMPLING_NAMES",
     "SETTINGS",
     "AdapterSettings",
+    "Options",
     "Secret",
     "Setting",
     "Settings",
@@ -35,6 +37,7 @@ __all__ = [
     "http_url",
     "make_settings",
     "public_url",
+    "shown",
 ]
 
 
@@ -53,8 +56,8 @@ class AdapterSettings:
 class Settings:
     """Checked settings, read as attributes. Immutable; made by `make_settings` and `override`.
 
-    Sampling settings can be read as attributes too (None where not given). The repr shows no key; a pickle holds
-    none either, so that another process reads its own from its environment.
+    Sampling settings can be read as attributes too (None where not given). The repr shows no key and no secret among
+    the options of plugins; a pickle holds none either, so that another process reads its own from its environment.
     """
 
     __slots__ = ("_given", "given", "given_sampling")
@@ -155,11 +158,10 @@ class Settings:
     __hash__ = None  # type: ignore[assignment]  # values may be dictionaries
 
     def __repr__(self) -> str:
-        shown = (f"{name}={_shown(name, value)}" for name, value in self._given.items())
-        return f"Settings({', '.join(shown)})"
+        return f"Settings({', '.join(f'{name}={shown(name, value)}' for name, value in self._given.items())})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle all but the key."""
+        """Pickle all but the key; options leave out their secrets."""
         return (Settings, ({name: value for name, value in self._given.items() if name != "api_key"},))
 
 
@@ -221,8 +223,6 @@ def _refuse_contradictions(values: Mapping[str, Any]) -> None:
         raise ConfigError(f"max_tokens={limit} contradicts max_completion_tokens={newer}: give one of them.")
 
 
-def _shown(name: str, value: Any) -> str:
-    if name.endswith("_options") and isinstance(value, Mapping):
-        # A plugin's option may be the URL of a database, with a password in it.
-        value = {key: public_url(v) if isinstance(v, str) and "://" in v else v for key, v in value.items()}
-    return repr(public_url(value)) if name == "base_url" else repr(value)
+def shown(name: str, value: Any) -> str:
+    """The repr of a setting's value, without what must not be shown."""
+    return repr(public_url(value)) if name == "base_url" and isinstance(value, str) else repr(value)

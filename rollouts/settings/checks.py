@@ -13,9 +13,10 @@ import reprlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from rollouts.exceptions import ConfigError
+from rollouts.settings.options import Options, public_url
 
 Check: TypeAlias = Callable[[str, Any], Any]
 """`check(name, value)` gives the value as it is kept.
@@ -171,11 +172,11 @@ def token_biases(name: str, value: Any) -> dict[str, int | float]:
     return biases
 
 
-def options(name: str, value: Any) -> dict[str, Any]:
+def options(name: str, value: Any) -> Options:
     """Options of a plugin: a dictionary with text as keys; values are the plugin's business."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ConfigError(f"{name} is no dictionary with text as keys.")
-    return dict(value)
+    return Options(value)
 
 
 def folder(name: str, value: Any) -> Path:
@@ -213,19 +214,6 @@ def http_url(name: str, value: Any) -> str:
             "api_key=…, and what the service reads from the body in extra_body={…}."
         )
     return value.strip().rstrip("/")
-
-
-def public_url(url: str) -> str:
-    """`url` without user, password, query and fragment: fit to be shown and stored."""
-    try:
-        parts = urlsplit(url.strip())
-        host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return "…"
-    if not parts.scheme or not host:
-        # No URL at all: what stands before an @ or after a ? could still be a secret.
-        return url.rpartition("@")[2].partition("?")[0].partition("#")[0]
-    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
 
 
 def name_or(*methods: str, described: str) -> Check:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from rollouts.settings.options import Options
 from rollouts.settings.secret import Secret
 from rollouts.settings.table import SETTINGS
 
@@ -17,8 +18,10 @@ _CREDENTIAL = re.compile(r"key|token|secret|passw|auth|credential", re.IGNORECAS
 
 
 def hide(given: dict[str, Any]) -> None:
-    """Put a `Secret` in place of each key in `given`, one under a wrong name (`token=`) too."""
+    """Put a `Secret` in place of each key in `given`, one under a wrong name (`token=`) too, and hide options."""
     for name, value in given.items():
+        if name.endswith("_options") and type(value) is dict and all(type(key) is str for key in value):
+            given[name] = Options(value)
         if isinstance(value, str) and (name == "api_key" or (name not in SETTINGS and _CREDENTIAL.search(name))):
             given[name] = Secret(value)
 

@@ -52,7 +52,8 @@ class ProviderAdapter(Protocol):
 class CacheBackend(Protocol):
     """Keeps answers. Used by many threads at once, and its storage by many processes.
 
-    Optional: `store_many(pairs)`, durable on return, where a batch is cheaper than its parts;
+    Optional: `store_many(pairs)`, durable on return, where a batch is cheaper than its parts; it gives a mapping of
+    those samples that were there already to their answers (or None, as `store`);
     `location: str`, equal for two backends on one storage; `entries()`, as `CacheInventory`; `set_aside` and
     `remove`, as `CacheUpkeep`; `old_entries()`, what an earlier version's cache of that name left in `cache_dir`;
     `place(key) -> str`, the file or row of a sample, for `client.explain`.
@@ -61,8 +62,13 @@ class CacheBackend(Protocol):
     def load_many(self, keys: Iterable[SampleKey]) -> Iterator[tuple[SampleKey, Response]]:
         """Yield the hits, in any order, in one round trip a chunk. Never writes."""
 
-    def store(self, key: SampleKey, response: Response) -> None:
+    def store(self, key: SampleKey, response: Response) -> Response | None:
         """Keep an answer; durable (survives `kill -9`) on return.
+
+        Returns:
+            The answer that was there already, of another process perhaps, and stays: the caller is shown that one,
+            so that what he works with is what the cache gives later. None where this one is kept, or where a
+            storage cannot tell.
 
         Raises:
             CacheError: The storage cannot be written.
@@ -129,7 +135,15 @@ class Limiter(Protocol):
 
 @runtime_checkable
 class ThinkTemplate(Protocol):
-    """How a model family marks thought. Stateless."""
+    """How a model family marks thought. Stateless.
+
+    Optional attributes, looked up by name:
+
+    - `closing: str`: the mark that ends a thought, for prompts that hold a closed one and for forced answers. A family
+      that marks no thought (`open("")` is empty) needs none; of any other without it no answer can be forced.
+    - `opening: str`: the mark that begins a thought, where `open` writes white space after it.
+    - `render(messages, prefill) -> str`: the whole prompt as text, for servers that take no messages.
+    """
 
     def open(self, thought: str) -> str:
         """The prefill that puts `thought` at the beginning of the model's reasoning, left open."""

@@ -191,7 +191,7 @@ NAMES = (
     "prompt_tokens_details", "reasoning_details", "token_logprobs", "finish_reason", "top_logprobs",
 )  # fmt: skip
 ODD = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(NAMES), inner),
 )
 
@@ -204,6 +204,23 @@ def test_no_body_however_odd_breaks_the_reading_otherwise(part):
     for body in ({"choices": [part]}, {"choices": [{"message": part}], "usage": part}, part):
         with contextlib.suppress(MalformedResponse):
             OPENROUTER.decode(request, WireReply(200, {}, json.dumps(body).encode()))
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "true", '"7"', "[7]", "9" * 400])
+def test_a_number_that_nobody_can_count_with_is_unknown(encode, number):
+    stated = ", ".join(f'"{name}": {number}' for name in ("prompt_tokens", "completion_tokens", "cost"))
+    body = f'{{"choices": [{{"message": {{"content": "x"}}}}], "created": {number}, "usage": {{{stated}}}}}'
+    response = OPENROUTER.decode(encode(OPENROUTER, "Hi"), WireReply(200, {}, body.encode()))
+
+    assert (response.content, response.created) == ("x", None)
+    assert set(response.usage.to_dict().values()) == {None}
+
+
+def test_alternatives_without_a_number_come_last(encode):
+    old = {"tokens": ["0"], "token_logprobs": [-0.1], "top_logprobs": [{"1": None, "0": -0.1}]}
+    body = {"choices": [{"text": "0", "logprobs": old}]}
+    response = own("vllm").decode(encode(own("vllm")), WireReply(200, {}, json.dumps(body).encode()))
+    assert [item["token"] for item in response.logprobs["content"][0]["top_logprobs"]] == ["0", "1"]
 
 
 def test_log_probabilities_of_either_shape_come_in_the_chat_shape(encode):

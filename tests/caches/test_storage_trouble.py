@@ -50,6 +50,15 @@ def test_a_stored_error_is_asked_again_and_gives_way_to_the_answer(make, tmp_pat
     cache.close()
 
 
+def test_who_stores_second_is_given_the_answer_that_stays(make, tmp_path):
+    one, two, key = make(tmp_path), make(tmp_path), SampleKey(sample_request(), 0)
+    assert one.store(key, sample_response(0, "first")) is None
+    there = two.store(key, sample_response(0, "second"))
+    assert (there.content, there.raw, there.cached) == ("first (0)", {"id": "gen-0"}, True)
+    one.close()
+    two.close()
+
+
 def test_a_full_disk_is_an_error_and_harms_nothing(make, small_disk):
     cache = make(small_disk)
     stored = []

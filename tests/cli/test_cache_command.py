@@ -313,7 +313,7 @@ def test_a_conversion_that_leaves_something_out_fails_and_names_it(run):
 def test_import_tells_what_it_left_out(run):
     source = DATA / "rollouts-0.1-ambiguous"
     code, out, err = run("import", source)
-    assert code == 0
+    assert code == 1
     assert "10 ambiguous" in out
     assert "stop sequence" in err
     code, out, _ = run("import", source, "--ambiguous", "--json", "--cache-dir", "all")
@@ -326,11 +326,29 @@ def test_import_tells_what_it_left_out(run):
 def test_import_of_one_database_with_the_settings_that_were_forgotten(run):
     code, _, _ = run("import", DATA / "rollouts-0.1-ambiguous" / "qwen-qwen3-30b-a3b.db", "--ambiguous",
                      "--with", 'stop=["END"]', "--with", "reasoning={}")  # fmt: skip
-    assert code == 0
+    assert code == 1  # one row's settings are not to be found
     rows = [json.loads(line) for line in run("ls", "--json")[1].splitlines()]
     assert len(rows) > 8
     assert all((row["parameters"]["stop"], row["parameters"]["reasoning"]) == (["END"], {}) for row in rows)
     assert run("import", "nothing")[0] == 2
+
+
+def test_import_says_by_its_exit_code_whether_all_was_taken_in(run, tmp_path):
+    source = tmp_path / "old"
+    shutil.copytree(DATA / "rollouts-0.1", source)
+    for entry in source.rglob("seed_*.json"):
+        answer = json.loads(entry.read_text())["response"]
+        if answer["finish_reason"] == "error" or not answer["content"]:
+            entry.unlink()
+    assert run("import", source)[0] == run("import", source)[0] == 0
+    (source / "broken.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+    code, _, err = run("import", source)
+    assert code == 1
+    assert "left out broken.db" in err
+    (tmp_path / "empty").mkdir()
+    code, out, err = run("import", tmp_path / "empty")
+    assert (code, out) == (2, "")
+    assert "nothing of rollouts 0.1.x" in err
 
 
 def test_verify_finds_repairs_and_is_content_then(run):
@@ -534,6 +552,8 @@ def test_without_a_cache_a_bad_option_is_wrong_use(capsys):
     for wrong in (
         ["ls", "--older-than", "soon"],
         ["ls", "--cache-options", "[]"],
+        ["ls", "--limit", "-1"],
+        ["ls", "--limit", "few"],
         ["import", "x", "--with", "model=1"],
     ):
         with pytest.raises(SystemExit) as ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import pickle
 import traceback
@@ -10,6 +11,7 @@ import warnings
 import zipfile
 
 import pytest
+from pyarrow import parquet
 
 from rollouts import RolloutsClient
 from rollouts.cli import main
@@ -168,7 +170,7 @@ def test_no_way_of_asking_shows_the_key_when_it_fails(server, witness, tmp_path,
 
 
 @pytest.mark.parametrize("cache", ["json", "sql", "requests-cache", {"backend": "filesystem"}], ids=str)
-def test_no_answer_cache_or_pack_holds_the_key(server, witness, tmp_path, cache):
+def test_no_answer_cache_pack_or_export_holds_the_key(server, witness, tmp_path, cache):
     def repeat(request):
         return Reply(json=chat_reply(f"You said {request.headers['authorization']}.", seed=request.json()["seed"]))
 
@@ -188,13 +190,20 @@ def test_no_answer_cache_or_pack_holds_the_key(server, witness, tmp_path, cache)
                 witness.take("raw body", response.raw_body)
         witness.take_shown(client.plan(["Hello", "You"], 3), client.explain("Hello"), client)
         assert server.requests[0].headers["authorization"] == f"Bearer {key()}"
-    if isinstance(cache, str):
-        pack = tmp_path / "study.zip"
-        assert main(["pack", str(pack), "--cache-dir", str(tmp_path / "cache"), "--cache", cache]) == 0
-        assert main(["unpack", str(pack), "--cache-dir", str(tmp_path / "there"), "--cache", cache]) == 0
-        with zipfile.ZipFile(pack) as archive:
-            for name in archive.namelist():
-                witness.take(f"pack {name}", archive.read(name))
+    kind = ["--use-cache", options["use_cache"], "--cache-options", json.dumps(options.get("cache_options", {}))]
+    here = [*kind, "--cache-dir", str(tmp_path / "cache")]
+    pack = tmp_path / "study.zip"
+    assert main(["pack", str(pack), *here]) == 0
+    assert main(["unpack", str(pack), *kind, "--cache-dir", str(tmp_path / "there")]) == 0
+    with zipfile.ZipFile(pack) as archive:
+        for name in archive.namelist():
+            witness.take(f"pack {name}", archive.read(name))
+    for ending in ("jsonl", "csv", "parquet"):
+        assert main(["cache", "export", str(tmp_path / f"samples.{ending}"), "--raw", *here]) == 0
+        assert main(["cache", "export", "-", "--format", ending, "--raw", *here]) == 0
+    witness.take("parquet", *map(str, parquet.read_table(tmp_path / "samples.parquet").to_pylist()))  # compressed
+    for command in (["stats"], ["ls"], ["ls", "--json"], ["verify"], ["clear", "--all"]):
+        assert main(["cache", *command, *here]) == 0
 
 
 @pytest.mark.parametrize("word", ["k", "EMPTY", "lm-studio", "sk-no-key-required"])

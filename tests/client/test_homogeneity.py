@@ -121,6 +121,41 @@ def test_an_answer_that_does_not_say_its_provider_is_no_proof(server, make_clien
         make_client(strict=True).generate("One", n_samples=2)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_answers_that_require_prefill_refused_are_no_part_of_the_set(server, make_client, again):
+    def reply(request):
+        seed = request.json()["seed"]
+        reasoning = ("Okay, the user wants 5*10. That is 50.", "0 = 50. That is it.")[seed % 2]
+        return Reply(json=chat_reply("50", reasoning, seed=seed, provider=("A", "B")[seed % 2]))
+
+    server.reply = reply
+    client = make_client(model="qwen/qwen3-8b", adapter="vllm", strict=True, require_prefill=True, on_error="keep")
+    for _ in range(1 + again):
+        with pytest.warns(RolloutsWarning, match="2 of 4 samples have no answer"):
+            rollouts = client.generate("What is 5*10?\n<think>\n5*1", n_samples=4)
+    assert rollouts.providers == {"B": 2}
+    assert len(rollouts.failures) == 2
+
+
+def test_fingerprints_and_days_are_told_and_make_no_mixture(server, make_client):
+    def reply(request):
+        seed = request.json()["seed"]
+        body = chat_reply(seed=seed) | {
+            "system_fingerprint": f"fp_{seed % 2}",
+            "created": 1_790_000_000 + 86_400 * seed,
+        }
+        return Reply(json=body)
+
+    server.reply = reply
+    rollouts = make_client(strict=True).generate("One", n_samples=4)
+    assert rollouts.provenance["system_fingerprint"] == {"fp_0": 2, "fp_1": 2}
+    assert len(rollouts.provenance["date"]) == 4
+
+
+def test_a_provider_that_is_pinned_in_the_extra_body_is_pinned(spread, make_client):
+    make_client(extra_body={"provider": {"only": ["deepinfra"]}}).generate("One", n_samples=6)
+
+
 def test_long_answers_that_are_equal_are_warned_of_once(server, make_client):
     server.reply = lambda request: Reply(json=chat_reply(LONG))
     client = make_client(temperature=0.7)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from rollouts import Response
+from rollouts.config import load_config
 from rollouts.exceptions import ConfigError, OfflineMiss
 from rollouts.hookspecs import hookimpl
 from rollouts.testing.server import LoopbackServer
@@ -54,12 +55,13 @@ def test_what_is_cached_is_answered_without_a_key(server, replay, way):
 
 
 @WAYS
-def test_the_first_miss_is_named_and_nothing_is_sent(server, replay, way):
-    with pytest.raises(OfflineMiss, match=r'sample 2 of "Two" is not in the cache \(json') as caught:
+def test_the_first_miss_is_named_and_nothing_is_sent(server, replay, way, tmp_path):
+    with pytest.raises(OfflineMiss, match=r'sample 2 of "Two" is not in the cache \(json:') as caught:
         call(replay, way, ["One", "Two"], 4)
     with pytest.raises(OfflineMiss, match='sample 0 of "Three"'):
         call(replay, way, ["Three"], 1)
 
+    assert f"json:{tmp_path}" in str(caught.value)
     assert "fingerprint" in str(caught.value)
     assert server.connections == 0
 
@@ -78,6 +80,39 @@ def test_a_miss_carries_what_the_cache_had(replay):
     assert [failure.kind for failure in caught.value.rollouts.failures] == ["not_sent", "not_sent"]
 
 
+def test_a_key_that_no_header_can_carry_is_in_nobodys_way(server, replay, monkeypatch):
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk ü")
+    assert len(replay.generate("One", n_samples=4)) == 4
+    with pytest.raises(OfflineMiss):
+        replay.generate("One", n_samples=5)
+    with pytest.raises(ConfigError, match="OPENROUTER_API_KEY"):
+        replay.generate("One", n_samples=5, offline=False)
+    assert server.connections == 0
+
+
+def test_a_service_that_is_given_is_not_asked_for(make_client):
+    class Adapter:
+        @hookimpl
+        def rollouts_register_adapters(self):
+            return [AdapterSpec(name="gone", factory=lambda options: self, key_required=False, http=False)]
+
+        @property
+        def service(self):
+            raise ConfigError("the weights are not here")
+
+        def encode(self, conversation, settings):
+            return WireRequest("", "chat", {"messages": []}, "seed", conversation, settings.template)
+
+        def decode(self, request, reply): ...
+        def send(self, request, number, stop): ...
+
+    client = make_client(adapter="gone", base_url=None, api_key=None, plugins=[Adapter()], offline=True)
+    with pytest.raises(ConfigError, match="weights"):
+        client.generate("One")
+    with pytest.raises(OfflineMiss):
+        client.generate("One", service="local:abc")
+
+
 def test_the_variable_holds_whatever_client_and_call_say(server, make_client, monkeypatch):
     client = make_client()
     monkeypatch.setenv("ROLLOUTS_OFFLINE", "1")
@@ -86,6 +121,29 @@ def test_the_variable_holds_whatever_client_and_call_say(server, make_client, mo
     monkeypatch.setenv("ROLLOUTS_OFFLINE", "0")
     assert len(client.generate("One")) == 1
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "offline"),
+    [("1", True), ("true", True), ("Yes", True), ("0", False), ("false", False), ("no", False), (" ", False)],
+)
+def test_the_variable_is_read_as_every_other_one(make_client, monkeypatch, text, offline):
+    monkeypatch.setenv("ROLLOUTS_OFFLINE", text)
+    assert load_config().values.get("offline", False) is offline
+    client = make_client()
+    if offline:
+        with pytest.raises(OfflineMiss):
+            client.generate("One")
+    else:
+        assert len(client.generate("One")) == 1
+
+
+def test_a_variable_that_says_neither_is_told(server, make_client, monkeypatch):
+    client = make_client()
+    monkeypatch.setenv("ROLLOUTS_OFFLINE", "perhaps")
+    with pytest.raises(ConfigError, match=r"ROLLOUTS_OFFLINE: .*True or False"):
+        client.generate("One")
+    assert server.connections == 0
 
 
 def test_one_call_can_be_offline(server, make_client):

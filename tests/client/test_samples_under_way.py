@@ -5,7 +5,9 @@ import threading
 import pytest
 
 from rollouts.engine.claims import CLAIMS
-from rollouts.exceptions import BadRequest, CacheError, ConfigError, OfflineMiss, SamplingError
+from rollouts.exceptions import BadRequest, CacheError, ConfigError, OfflineMiss, RolloutsError, SamplingError
+from rollouts.identity import SampleKey
+from rollouts.results import Response, Usage
 from rollouts.testing.server import Reply, chat_reply
 
 NO = Reply(status=400, json={"error": {"message": "no"}})
@@ -131,3 +133,86 @@ def test_a_cache_that_fails_costs_the_client_that_was_asking_nothing(server, mak
     assert isinstance(second, CacheError)
     server.reply = None
     assert len(asking.generate("Hello", n_samples=20)) == 20
+
+
+@pytest.mark.parametrize("cache", ["json", "sql", "requests-cache"])
+def test_the_answer_that_another_process_stored_first_is_the_one_that_is_returned(server, make_client, tmp_path, cache):
+    client = make_client(use_cache=cache)
+    client.generate("Hello", seed=100)  # so that the store is there to be written from outside
+    backend = client._resources.call(client._resources.resolve(client.settings), 1).store.backend
+    request = next(iter(backend.entries())).request
+    server.hold()
+    got = []
+    asking = threading.Thread(target=lambda: got.append(client.generate("Hello", n_samples=3)))
+    asking.start()
+    server.wait_for(4)
+    for number in (0, 2):
+        theirs = Response(f"theirs {number}", provider="Loopback", model="test/model", usage=Usage(cost=5.0))
+        backend.store(SampleKey(request, number), theirs)
+    server.release()
+    asking.join(10)
+
+    texts = [response.content for response in got[0]]
+    assert (texts[0], texts[2]) == ("theirs 0", "theirs 2")
+    assert [response.content for response in client.generate("Hello", n_samples=3)] == texts
+    assert [response.cached for response in got[0]] == [False] * 3  # each was asked and paid for
+    assert (client.usage.requests, client.usage.cost) == (4, pytest.approx(4 * chat_reply()["usage"]["cost"]))
+
+
+PREFILLED = ["One\n<think>\nHm", "Two\n<think>\nHm"]
+
+
+@pytest.fixture
+def prefilling(make_client):
+    """Clients whose model goes on from a thought at a provider that is named."""
+    return lambda: make_client(model="qwen/qwen3-30b-a3b", provider={"only": ["p"], "allow_fallbacks": False})
+
+
+def within(seconds, call):
+    """What `call` gives, in a thread of its own; fails where it takes longer."""
+    got = []
+    thread = threading.Thread(target=lambda: got.append(call()), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert got, "it hangs"
+    return got[0]
+
+
+@pytest.mark.parametrize("of_its_own", [True, False], ids=["the same client", "another client"])
+def test_whoever_looks_at_the_first_answer_may_ask_for_those_that_wait_behind_it(server, prefilling, of_its_own):
+    prefilling().generate(PREFILLED[0])  # is yielded at once, while the first sample of the second goes ahead
+    client = prefilling()
+    stream = client.as_completed(PREFILLED, n_samples=3)
+
+    assert next(stream).cached
+    other = client if of_its_own else prefilling()
+    assert len(within(10, lambda: other.generate(PREFILLED[1], n_samples=3))) == 3
+    assert len(list(stream)) == 5
+    assert len(server.requests) == 6
+
+
+def test_those_that_wait_behind_a_slow_first_answer_go_out_though_nobody_comes_back(server, prefilling, monkeypatch):
+    monkeypatch.setattr("rollouts.engine.scouting.HEAD_START", 0.05)
+    prefilling().generate(PREFILLED[0])
+    server.hold()
+    stream = prefilling().as_completed(PREFILLED, n_samples=3)
+
+    assert next(stream).cached
+    server.wait_for(6)
+    server.release()
+    assert len(list(stream)) == 5
+
+
+def test_a_client_closed_while_samples_wait_behind_the_first_lets_go_of_them(server, prefilling):
+    prefilling().generate(PREFILLED[0])
+    server.hold()
+    client = prefilling()
+    stream = client.as_completed(PREFILLED, n_samples=3)
+    next(stream)
+    server.wait_for(2)
+    client.close()
+    server.release()
+
+    with pytest.raises(RolloutsError, match="closed"):
+        list(stream)
+    assert len(CLAIMS) == 0

@@ -126,3 +126,13 @@ def test_the_command_shows_each_value_and_its_origin(home, monkeypatch, capsys):
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["max_retries"]["origin"] == "default"
     assert rows["temperature"]["value"] == "0.1"
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_the_config_command_shows_no_secret_among_options(capsys, monkeypatch, form):
+    options = {"url": "postgresql://me:hunter2@host/db", "password": "hunter2"}
+    monkeypatch.setenv("ROLLOUTS_CACHE_OPTIONS", json.dumps(options))
+    assert main(["config", *form]) == 0
+    told = capsys.readouterr().out
+    assert "postgresql://host/db" in told
+    assert "hunter2" not in told

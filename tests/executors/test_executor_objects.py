@@ -68,6 +68,15 @@ def test_a_pool_that_breaks_is_told_and_costs_no_stored_sample(server, make_clie
     assert len(raised[0].rollouts) == 10
 
 
+@pytest.mark.usefixtures("environment")
+def test_a_password_among_options_is_refused_and_not_shown(server, make_client):
+    options = {"backend": "redis", "password": "hunter2"}
+    with process_pool() as pool, pytest.raises(ConfigError, match=r"'password'.*not travel") as caught:
+        make_client(executor=pool, api_key=None, use_cache="requests-cache", cache_options=options).generate("Hello")
+    assert "hunter2" not in str(caught.value)
+    assert server.connections == 0
+
+
 def test_a_key_given_as_a_setting_is_refused(server, make_client):
     with process_pool() as pool, pytest.raises(ConfigError, match="api_key= does not travel"):
         make_client(executor=pool).generate("Hello")

@@ -261,6 +261,40 @@ def test_two_keys_get_workers_of_their_own(server, client):
     assert "Bearer sk-another" in keys
 
 
+def test_a_password_among_options_reaches_the_workers_by_their_environment(make_client, tmp_path, monkeypatch, workers):
+    (tmp_path / "vaults.py").write_text(
+        textwrap.dedent(
+            """
+            from rollouts.hookspecs import hookimpl
+            from rollouts.testing import FakeAdapter
+            from rollouts.typing import AdapterSpec
+
+            def vault(options):
+                return FakeAdapter([f"{options.options['password'][::-1]} {options.options['floor']}"])
+
+            class Plugin:
+                @hookimpl
+                def rollouts_register_adapters(self):
+                    return [AdapterSpec(name="vault", factory=vault, key_required=False, http=False)]
+            """
+        )
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import vaults
+
+    options = {"password": "canary-of-options", "floor": 3}
+    client = make_client(adapter="vault", base_url=None, plugins=[vaults.Plugin()], adapter_options=options)
+    rollouts = client.generate("Open", n_samples=4)
+
+    assert {response.content for response in rollouts} == {"snoitpo-fo-yranac 3"}
+    assert client.settings.api_key is not None
+    for pid in workers():
+        assert b"canary-of-options" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    call = client._resources.call(client._resources.resolve(client.settings), 8)
+    assert b"canary-of-options" not in call.recipe
+    assert "canary-of-options" not in repr(call)
+
+
 def test_a_plugin_of_an_importable_module_works_in_the_workers(server, make_client, tmp_path, monkeypatch):
     (tmp_path / "parrots.py").write_text(
         textwrap.dedent(

@@ -53,13 +53,37 @@ def test_the_commands_tell_what_is_packed(study, tmp_path, capsys):
     pack = str(tmp_path / "study.zip")
     assert main(["pack", pack, "--cache-dir", str(tmp_path / "here"), "--prompt", "2+2"]) == 0
     told = capsys.readouterr().out
-    assert "3 samples of 1 requests" in told
+    assert "3 samples of 1 request\n" in told
     assert "providers  Loopback 3" in told
     assert "cost       $0.0003" in told
     assert main(["unpack", pack, "--list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert listed["requests"][0]["numbers"] == "0-2"
     assert listed["written_by"].startswith("rollouts 0.")
+
+
+def test_the_cache_is_the_one_that_is_configured_here(study, tmp_path, monkeypatch, capsys):
+    (tmp_path / "rollouts.toml").write_text('cache_dir = "here"\n')
+    monkeypatch.chdir(tmp_path)
+    assert main(["pack", "study.zip"]) == 0
+    (tmp_path / "rollouts.toml").write_text('cache_dir = "there"\nuse_cache = "sql"\n')
+    assert main(["unpack", "study.zip"]) == 0
+    assert f"6 samples stored in sql:{tmp_path}" in capsys.readouterr().out
+    assert main(["pack", "again.zip"]) == 0
+    assert (tmp_path / "again.zip").read_bytes() == (tmp_path / "study.zip").read_bytes()
+
+
+def test_a_cache_that_needs_options_is_packed_and_unpacked(study, tmp_path, capsys):
+    pack, again = str(tmp_path / "study.zip"), str(tmp_path / "again.zip")
+    files = ["--cache-dir", str(tmp_path / "files"), "--use-cache", "requests-cache"]
+    files += ["--cache-options", '{"backend": "filesystem"}']
+
+    assert main(["pack", pack, "--cache-dir", str(tmp_path / "here")]) == 0
+    assert main(["unpack", pack, *files]) == 0
+    assert main(["pack", again, *files]) == 0
+    assert (tmp_path / "again.zip").read_bytes() == (tmp_path / "study.zip").read_bytes()
+    assert main(["pack", again, "--force", "--cache-dir", str(tmp_path / "here"), "--use-cache", "sql"]) == 2
+    assert "There are entries for --use-cache json" in capsys.readouterr().err
 
 
 def test_wrong_use_is_told_with_exit_codes(study, tmp_path, capsys):

@@ -33,6 +33,8 @@ def test_nothing_is_sent_and_no_key_is_needed_or_shown(server, make_client, monk
 
     assert server.connections == 0
     assert [e.key for e in (without, given, found)] == [None, "api_key=", "OPENROUTER_API_KEY"]
+    for explained, said in ((without, "needed, and none is given"), (given, "from api_key="), (found, "from OPENR")):
+        assert f"key          {said}" in str(explained)
     for explained in (without, given, found):
         assert KEY not in str(explained) + repr(explained)
         assert explained.headers["Authorization"] == "***"

@@ -1,99 +1,13 @@
-"""Answers are found and compared; samples without one are never lost."""
+"""The answers of samples; samples without one are never lost."""
 
 from __future__ import annotations
-
-import re
 
 import pytest
 
 from rollouts.exceptions import ConfigError
-from rollouts.resampling import answers_of, extract, grade, normalize, normalize_latex
-from rollouts.resampling.answers import boxed, category, correctness, forced_box
+from rollouts.resampling import answers_of, majority_vote, normalize_latex, pass_at_k
+from rollouts.resampling.answers import category, correctness
 from rollouts.results import Failure, Response
-
-
-@pytest.mark.parametrize(
-    ("how", "text", "expected"),
-    [
-        ("boxed", "\\boxed{1} then \\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
-        ("boxed-first", "\\boxed{1} then \\boxed{2}", "1"),
-        ("boxed-all", "\\boxed{1} then \\boxed {2}", "1, 2"),
-        ("boxed", "\\boxed{\\{1\\}}", "\\{1\\}"),
-        ("boxed", "\\boxed{never closed", None),
-        ("letter", "I think (A). The answer is **C**.", "C"),
-        ("letter", "Answer: B", "B"),
-        ("letter", "D) because", "D"),
-        ("letter", "A long way to go", None),
-        ("number", "It is 1,234.50, not 3", "3"),
-        ("number", "so −1,234.5 it is.", "-1234.5"),
-        ("number", "none", None),
-        ("last-line", "a\n b \n\n", "b"),
-        (re.compile(r"x=(\d)|y=(\d)"), "x=1 y=2", "2"),
-        (re.compile(r"\d"), "1 2", "2"),
-        (lambda text: text[:1] or None, "abc", "a"),
-    ],
-)
-def test_answers_are_found_where_they_stand(how, text, expected):
-    assert extract(text, how) == expected
-
-
-def test_an_unknown_extractor_names_the_known_ones():
-    with pytest.raises(ConfigError, match="boxed"):
-        extract("a", "boxes")
-
-
-def test_braces_inside_a_box_are_matched():
-    assert boxed("a \\boxed{\\frac{a}{b}} c \\fbox{d}") == ["\\frac{a}{b}", "d"]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("\\frac{1}{2}}. So", "\\frac{1}{2}"),
-        ("120", "120"),
-        ("7}", "7"),
-        ("20}. However, \\boxed{19}", "20"),
-        ("}", None),
-    ],
-)
-def test_a_forced_answer_ends_at_its_own_brace(text, expected):
-    assert forced_box(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        ("\\dfrac{1}{2}", "\\frac12"),
-        ("1,200.0", "1200"),
-        ("50\\%", "50"),
-        ("\\text{Yes}", "yes"),
-        ("{7}", "7"),
-        ("$ 3 \\times x$", "3*x"),
-        ("90^\\circ", "90"),
-        ("+5", "5"),
-        ("\\left(1, 2\\right)", "(1,2)"),
-    ],
-)
-def test_equal_answers_have_one_form(a, b):
-    assert normalize(a) == normalize(b)
-
-
-@pytest.mark.parametrize(("a", "b"), [("12", "1.2"), ("(1,2)", "12"), ("x^{10}", "x^10y"), ("-5", "5"), ("0", "")])
-def test_different_answers_stay_different(a, b):
-    assert normalize(a) != normalize(b)
-
-
-def test_the_published_normalisation():
-    assert normalize_latex(" \\dfrac{1}{2} ") == "\\frac12"
-    assert normalize_latex("1{,}000 \\text{Dollars}\\%") == "1000dollars"
-    assert normalize_latex("2 \\cdot 3 \\times 4") == "2*3*4"
-
-
-def test_grading_compares_normalised_or_asks_the_function():
-    assert grade("\\frac{1}{2}", "\\dfrac12")
-    assert not grade(None, "1")
-    assert grade("anything", lambda answer: answer.startswith("any"))
-
 
 SAMPLES = (
     Response("\\boxed{3}", "t", "stop", completed_reasoning=True),
@@ -128,6 +42,53 @@ def test_a_model_that_stops_inside_its_thought_is_read_there():
     assert answers_of([Response("", "so \\boxed{3}", "stop", completed_reasoning=False)])[0].text == "3"
 
 
+@pytest.mark.parametrize("text", ["120 because the sum of the", "\\frac{123", "12"])
+def test_a_forced_answer_that_a_limit_cut_is_truncated(text):
+    assert answers_of([Response(text, finish_reason="length")], "forced-box")[0].kind == "truncated"
+    assert answers_of([Response(text, finish_reason="stop")], "forced-box")[0].kind == "answered"
+
+
+def test_a_forced_answer_that_ended_before_the_limit_counts():
+    assert answers_of([Response("12} and so", finish_reason="length")], "forced-box")[0].text == "12"
+
+
+@pytest.mark.parametrize(
+    "answer", ["\\frac{\\sqrt{2}}{2}", "\\sqrt{\\frac{1}{2}}", "x^{2^{3}}", "2^{\\frac{1}{3}}", "{{7}}"]
+)
+@pytest.mark.parametrize("normalise", [normalize_latex, lambda text: text[1:]])
+def test_an_answer_is_normalised_once_whatever_the_rule(answer, normalise):
+    samples = [Response(f"\\boxed{{{answer}}}")]
+    found = answers_of(samples, normalise=normalise)
+    assert correctness(found, answer, normalise=normalise) == [True]
+    assert pass_at_k(samples, answer, normalise=normalise) == 1
+
+
+def test_a_truth_that_is_a_function_judges_each_answer_once():
+    asked = []
+    found = answers_of([Response(f"\\boxed{{{k}}}") for k in (1, 2, 1)])
+    assert correctness(found, lambda answer: asked.append(answer) or answer == "1") == [True, False, True]
+    assert asked == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ("ignore", "drop, wrong or own"),
+        ("wronk", "Did you mean 'wrong'"),
+        ({"truncated": "ignore"}, "the policy of truncated"),
+        ({"truncatd": "drop"}, "Did you mean 'truncated'"),
+    ],
+)
+def test_an_unknown_policy_is_refused_before_any_answer_is_judged(policy, message):
+    with pytest.raises(ConfigError, match=message):
+        correctness([], "3", policy)
+
+
 def test_an_unknown_policy_is_refused():
     with pytest.raises(ConfigError, match="drop, wrong or own"):
         category(answers_of(SAMPLES)[1], "ignore")
+
+
+def test_an_unknown_place_is_refused():
+    with pytest.raises(ConfigError, match="answer or anywhere"):
+        majority_vote(SAMPLES, where="somewhere")

@@ -27,7 +27,10 @@ TRACE = Trace.from_text("Q?", "A is one. Wait, no. B is two. So it ends.")
 
 
 class Model:
-    """An asker in this process: each answer depends on the prompt and the number alone, and each is kept once."""
+    """An asker in this process: each answer depends on the prompt and the number alone, and each is kept once.
+
+    It hears of a prompt what the model goes on from: the text of the last message.
+    """
 
     def __init__(self, speak=None) -> None:
         self.speak = speak or self.guess
@@ -48,7 +51,8 @@ class Model:
         for prompt in prompts:
             numbers = range(seed, seed + n_samples)
             self.sent |= {(str(prompt), number, str(sorted(settings))) for number in numbers}
-            out.append(Rollouts(tuple(self.speak(prompt, number) for number in numbers), prompt=prompt))
+            last = prompt if isinstance(prompt, str) else prompt[-1]["content"]
+            out.append(Rollouts(tuple(self.speak(last, number) for number in numbers), prompt=prompt))
         return out
 
 
@@ -71,7 +75,7 @@ def test_equal_prefixes_are_asked_once():
     blank = Trace.from_text("Q", "A b. C d.", style=lambda text: [*_cut(text, 1)])
     model = Model()
     result = resample(model, blank, 5)
-    prompts = {blank.prompt(i) for i in range(len(blank))}
+    prompts = {blank.prefix(i) for i in range(len(blank))}
     assert len(prompts) < len(blank)
     assert model.calls == [(len(prompts), 5, 0)]
     assert plan_resample(blank, 5).calls == 5 * len(prompts)
@@ -155,8 +159,8 @@ def test_forced_answers_are_short_and_stopped():
     assert model.settings[1]["max_tokens"] == 32
     assert model.settings[1]["stop"]
     assert sorted(result.forced) == [0, 1, 2, 3]
-    (prompt,) = {r for r in [force_answer(model, TRACE, n_samples=2).prompt]}
-    assert prompt.endswith("So it ends.\n</think>\n\nTherefore, the final answer is \\boxed{")
+    prompt = force_answer(model, TRACE, n_samples=2).prompt
+    assert prompt[-1]["content"].endswith("So it ends.\n</think>\n\nTherefore, the final answer is \\boxed{")
 
 
 def test_forced_answers_are_read_from_the_open_box():
@@ -224,7 +228,7 @@ def test_draws_go_on_until_enough_are_accepted_and_rejected_ones_are_kept():
     numbers = sorted(r.seed for r in (*drawn.accepted, *drawn.rejected))
     assert numbers == list(range(len(numbers)))
     assert max(numbers) == drawn.accepted[-1].seed
-    assert drawn.rate == pytest.approx(5 / len(numbers))
+    assert drawn.rate == pytest.approx(4 / (len(numbers) - 1))
     never = draw_until(Model(), "Q", lambda r: False, 1, max_draws=7)
     assert (never.complete, never.draws, never.rate) == (False, 7, 0.0)
 
@@ -243,7 +247,7 @@ def test_a_sentence_is_cut_again_wherever_it_comes_back():
     assert result.score == 3
     assert result.gone == (True, True, True)
     assert result.requests == 9
-    assert set(prompts) == {TRACE.prompt(1) + " Meanwhile." * k for k in range(3)}
+    assert set(prompts) == {TRACE.prompt(1)[-1]["content"] + " Meanwhile." * k for k in range(3)}
     assert all("Wait, no." not in (r.reasoning or "") for r in result.without)
     assert len({r.seed for r in result.finals}) == 3
 

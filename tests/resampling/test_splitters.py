@@ -15,8 +15,12 @@ from rollouts.resampling import first_sentence, piece, split_sentences
 from rollouts.resampling.splitters import STYLES, rollouts_register_splitters
 from rollouts.typing import Span
 
-PARTS = [*"aB3 .?!\n$\\[]()-*`{}e:…'\"。", "e.g. ", "\n\n", "1. ", "\\[", "\\]", "```", "A word. "]
+PARTS = [
+    *"aB3 .?!\n\r$\\[]()-*`{}e:…'\"。\ud83d\udc00",
+    *("e.g. ", "U.S. ", "\n\n", "\r\n", "\r\n\r\n", "1. ", "\\[", "\\]", "```", "\\begin{a}", "\\end{a}", "A word. "),
+]
 ALPHABET = st.lists(st.sampled_from(PARTS), max_size=30).map("".join)
+ANYTHING = ALPHABET | st.text(st.characters())
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def texts(text: str, style="sentences") -> list[str]:
 
 
 @pytest.mark.parametrize("style", sorted(STYLES))
-@given(text=ALPHABET)
+@given(text=ANYTHING)
 def test_the_pieces_joined_are_the_text(style, text):
     spans = split_sentences(text, style)
     assert "".join(span.text for span in spans) == text
@@ -81,11 +85,70 @@ def test_the_first_sentence_of_a_long_text_is_that_of_the_whole_cut(text, more):
         ("One\n\nTwo", ["One", "Two"]),
         ("```\na. B\n```\nThen. End.", ["```\na. B\n```\nThen.", "End."]),
         ("是的。好。", ["是的。", "好。"]),
+        ("One\r\n\r\nTwo", ["One", "Two"]),
+        ("A ends.\r\nB starts.", ["A ends.", "B starts."]),
+        ("The U.S. Army came. Good.", ["The U.S. Army came.", "Good."]),
+        ("He left the U.S. Then she did.", ["He left the U.S.", "Then she did."]),
+        ("He has a Ph.D. He left at 5 p.m. We did too.", ["He has a Ph.D.", "He left at 5 p.m.", "We did too."]),
         ("", []),
     ],
 )
 def test_sentences_end_where_a_reader_would_end_them(text, expected):
     assert texts(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("so we add them. x is even, so n is odd. ok.", ["so we add them.", "x is even, so n is odd.", "ok."]),
+        ("take f(x). then 2x = 4. therefore x = 2.", ["take f(x).", "then 2x = 4.", "therefore x = 2."]),
+        ("see e.g. this, i.e. so, vs. that. ok.", ["see e.g. this, i.e. so, vs. that.", "ok."]),
+        ("by euler et al. this holds. approx. three.", ["by euler et al. this holds.", "approx. three."]),
+        ("at 5 p.m. we go. in E. coli too. end.", ["at 5 p.m. we go.", "in E. coli too.", "end."]),
+        ("is it no. so p. then q.", ["is it no.", "so p.", "then q."]),
+        ("1. add them.\n2. check. done.", ["1. add them.", "2. check.", "done."]),
+        ("hmm... wait. ok", ["hmm... wait.", "ok"]),
+    ],
+)
+def test_a_thought_in_lower_case_has_sentences_too(text, expected):
+    assert texts(text) == expected
+
+
+@pytest.mark.parametrize("style", ["sentences", "paragraphs", "thought-anchors"])
+def test_an_empty_line_ends_a_piece_whatever_ends_the_lines(style):
+    windows = "The first paragraph\r\n\r\nThe second one\r\n\r\nThe third one"
+    assert len(split_sentences(windows, style)) == 3
+    assert texts(windows, style) == texts(windows.replace("\r\n", "\n"), style)
+
+
+DEGENERATE = {
+    "marks": "!" * 200_000,
+    "dots": "." * 200_000 + "x",
+    "quoted dots": '."' * 100_000,
+    "closing marks": "." + '"' * 200_000,
+    "leading line feeds": "\n" * 200_000 + "x",
+    "leading spaced line feeds": "\n " * 100_000 + "x",
+    "leading windows lines": "\r\n" * 100_000 + "x",
+    "marks in leading line feeds": ".\n" * 100_000,
+    "spaces": " " * 200_000 + "x",
+    "open displays": "so \\[ x " * 25_000,
+    "open parentheses": "so \\( x " * 25_000,
+    "open environments": "\\begin{align} x " * 12_000,
+    "open environments of many names": "".join(f"\\begin{{{'a' * (k % 300)}b}} x " for k in range(2_000)),
+    "dollars": "$a " * 66_000,
+    "escaped dollars": "$\\a" * 60_000,
+    "double dollars": "$$" * 100_000,
+    "code marks": "` " * 100_000,
+    "headings": "\n#" * 100_000,
+}
+
+
+@pytest.mark.parametrize("style", sorted(STYLES))
+@pytest.mark.parametrize("text", DEGENERATE.values(), ids=DEGENERATE)
+def test_a_degenerate_sample_is_read_once(style, text):
+    # Each of these takes minutes where the text is read again from each of its marks.
+    assert "".join(span.text for span in split_sentences(text, style)) == text
+    assert len(first_sentence(text, style)) <= len(text)
 
 
 def test_the_published_pieces_come_out_exactly(published):

@@ -37,12 +37,37 @@ def test_prefix_and_suffix_are_the_thought_and_no_prefix_ends_blank(thought):
             assert trace.suffix(i).lstrip().startswith(trace.sentence(i)[:1])
 
 
+def opened(question, turn):
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": turn}]
+
+
 def test_a_question_in_text_becomes_a_prompt_with_an_open_thought():
     trace = Trace.from_text("Q?", "<think>\nA b. C d.</think>\nE")
     assert (trace.thought, trace.answer) == ("A b. C d.", "\nE")
-    assert trace.prompt(0) == "Q?\n<think>\n"
-    assert trace.prompt(1) == "Q?\n<think>\nA b."
-    assert trace.forced_prompt(1) == ("Q?\n<think>\nA b.\n</think>\n\nTherefore, the final answer is \\boxed{")
+    assert trace.prompt(0) == opened("Q?", "<think>\n")
+    assert trace.prompt(1) == opened("Q?", "<think>\nA b.")
+    lead = "Therefore, the final answer is \\boxed{"
+    assert trace.forced_prompt(1) == opened("Q?", f"<think>\nA b.\n</think>\n\n{lead}")
+
+
+@pytest.mark.parametrize("question", ["What does the tag <think> do?", "What is 1+2? \n", " Q?"])
+def test_a_question_in_text_is_taken_and_sent_to_the_character(question):
+    assert Trace.from_text(question, "A b. C d.").prompt(1)[0] == {"role": "user", "content": question}
+    asked = Response("42", reasoning="A b. C d.", prompt=[{"role": "user", "content": question}])
+    assert Trace.from_response(asked).prompt(1)[0] == {"role": "user", "content": question}
+
+
+@pytest.mark.parametrize("begun", ["", "\n", "\nA b.", "\nA b.\n", "\nA b. C d.</think>\nSo"])
+def test_a_prompt_that_opened_this_thought_is_cut_before_the_tag_as_the_client_cut_it(begun):
+    for question in ("Q? \n<think>", "Q?<think>"):
+        assert Trace.from_text(question + begun, "A b. C d.").question == "Q?"
+        assert Trace.from_response(Response("42", "A b. C d.", prompt=question + begun)).question == "Q?"
+
+
+@pytest.mark.parametrize("question", ["", " \n", None, 7, [], [{"role": "assistant", "content": "A b."}], ["Q"]])
+def test_what_is_no_question_is_refused(question):
+    with pytest.raises(ConfigError, match="question"):
+        Trace.from_text(question, "A b. C d.")
 
 
 def test_a_question_of_messages_stays_messages():
@@ -106,4 +131,4 @@ def test_positions_are_checked_sorted_and_unique():
 
 def test_a_transplant_keeps_the_thought_under_another_question():
     moved = transplant(Trace.from_text("Q with a hint", TEXT), "Q")
-    assert moved.prompt(1) == "Q\n<think>\nSo 2."
+    assert moved.prompt(1) == opened("Q", "<think>\nSo 2.")

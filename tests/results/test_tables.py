@@ -122,3 +122,10 @@ def test_the_summary_of_nothing_known_says_so():
     text = str(Rollouts((Response("x"),)).summary())
     assert "cost:      unknown" in text
     assert json.dumps(Rollouts(()).summary().finish_reasons) == "{}"
+
+
+@pytest.mark.parametrize("created", [1_760_000_000_000, -(10**18), 10**400])
+def test_a_date_that_is_none_in_seconds_is_unknown_and_the_day_of_receipt_stands_in(created):
+    moments = {"created": created, "content": "x"}
+    rollouts = Rollouts((Response(**moments), Response(**moments, received=1_790_000_000.5)))
+    assert rollouts.provenance["date"] == {None: 1, "2026-09-21": 1}

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import rollouts
 from rollouts.exceptions import ConfigError, UnknownSetting
 from rollouts.settings import SAMPLING_NAMES, SETTINGS, Secret, Settings, make_settings
+from rollouts.typing import CacheOptions
 
 MODEL = "qwen/qwen3-30b-a3b"
 
@@ -331,6 +332,42 @@ def test_no_key_in_repr_str_format_pickle_or_error():
     assert b"sk-very-secret" not in pickle.dumps(settings(api_key="sk-very-secret"))
     assert pickle.loads(pickle.dumps(settings(api_key="k", temperature=1))) == settings(temperature=1)
     assert s.api_key.reveal() == "sk-very-secret"
+
+
+HELD = "hunter2"
+SECRET_OPTIONS = [
+    {"password": HELD},
+    {"auth_token": HELD, "port": 7},
+    {"aws_secret_access_key": HELD},
+    {"apiKey": HELD},
+    {"credentials": {"user": "me", "pass": HELD}},
+    {"url": f"postgresql://me:{HELD}@host/db"},
+    {"url": f"postgresql://host/db?sslpassword={HELD}"},
+    {"nodes": [f"redis://:{HELD}@one", "redis://two"]},
+    {"url": f"redis://:a/{HELD}@host"},
+]
+
+
+@pytest.mark.parametrize("options", SECRET_OPTIONS, ids=str)
+@pytest.mark.parametrize("setting", ["cache_options", "limiter_options", "adapter_options", "executor_options"])
+def test_secrets_among_options_reach_the_plugin_and_stand_in_no_repr_and_no_pickle(setting, options):
+    s = settings(**{setting: options})
+    kept = getattr(s, setting)
+
+    assert kept == options == copy.deepcopy(kept) == copy.copy(kept)
+    for shown in (repr(s), repr(CacheOptions(Path("x"), kept)), repr({"values": dict(s.given)})):
+        assert HELD not in shown
+    assert HELD.encode() not in pickle.dumps(s)
+    assert pickle.loads(pickle.dumps(kept)).with_secrets(kept.secrets()) == options
+
+
+def test_options_that_are_no_secrets_are_shown_and_pickled():
+    options = {"url": "postgresql://me@host/db", "max_tokens": 5, "tokenizer": "x", "key": 7, "depth": {"a": [1, None]}}
+    kept = settings(cache_options=options).cache_options
+
+    assert repr(kept) == repr({**options, "url": "postgresql://host/db"})
+    assert pickle.loads(pickle.dumps(kept)) == options
+    assert kept.secrets() == {}
 
 
 def test_a_key_itself_is_never_pickled_but_copied():

@@ -229,7 +229,7 @@ class Known:
     def __call__(self, prompts, n_samples, *, seed, **settings):
         out = []
         for prompt in prompts:
-            had = sum(sentence in prompt for sentence in TRACE.pieces)
+            had = sum(sentence in prompt[-1]["content"] for sentence in TRACE.pieces)
             says = self.rng.random(n_samples) < 0.5
             chance = np.where(says, RIGHT[min(had + 1, 3)], 2 * RIGHT[had] - RIGHT[min(had + 1, 3)])
             right = self.rng.random(n_samples) < chance

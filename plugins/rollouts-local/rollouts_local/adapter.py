@@ -50,7 +50,7 @@ class LocalAdapter:
 
         Raises:
             UnknownSetting: An option that there is not.
-            ConfigError: A value that cannot be, a file that is not there, or a base URL.
+            ConfigError: A value that cannot be, or a base URL.
         """
         if options.base_url:
             raise ConfigError(
@@ -68,11 +68,26 @@ class LocalAdapter:
 
     @property
     def service(self) -> str:
-        """`local:` and the SHA-256 of the weights: the same file is the same service, whatever the port."""
+        """`local:` and the SHA-256 of the weights: the same file is the same service, whatever the port.
+
+        Not asked for where the client is given `service=`: a study is replayed so on a machine without the file.
+
+        Raises:
+            ConfigError: The file of one's own is not there.
+        """
         if self._service is None:
-            digest = weights.SMOLLM2.sha256 if self._path is None else weights.file_sha256(self._path)
+            path = self._own_file()
+            digest = weights.SMOLLM2.sha256 if path is None else weights.file_sha256(path)
             self._service = f"local:{digest}"
         return self._service
+
+    def _own_file(self) -> Path | None:
+        if self._path is not None and not self._path.is_file():
+            raise ConfigError(
+                f"adapter_options['path']: there is no file {self._path}. To replay from a cache without it give the "
+                "service= that stands with the samples (`rollouts cache show`), and offline=True."
+            )
+        return self._path
 
     def encode(self, conversation: Conversation, settings: Settings) -> WireRequest:
         """Build the chat request; a prefill is a trailing assistant message, which llama.cpp continues.
@@ -138,11 +153,12 @@ class LocalAdapter:
         """Fetch the weights where they are missing, and start the server or join the one that runs.
 
         Raises:
+            ConfigError: The file of one's own is not there.
             PluginError: The weights cannot be had, or the server does not start.
         """
         with self._lock:
             if self._lease is None:
-                path = self._path or weights.ensure(weights.SMOLLM2)
+                path = self._own_file() or weights.ensure(weights.SMOLLM2)
                 alias = self._path.stem if self._path else self._alias
                 self._lease = Lease(ServerConfig(str(path), alias, **self._numbers))
 
@@ -248,7 +264,4 @@ def _checked(options: Mapping[str, Any]) -> tuple[Path | None, dict[str, int]]:
             raise ConfigError(f"adapter_options[{name!r}] is {value!r}: give a whole number of at least 1.")
     if options.get("path") is None:
         return None, numbers
-    path = Path(options["path"]).expanduser().absolute()
-    if not path.is_file():
-        raise ConfigError(f"adapter_options['path']: there is no file {path}.")
-    return path, numbers
+    return Path(options["path"]).expanduser().absolute(), numbers

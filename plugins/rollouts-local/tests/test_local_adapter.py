@@ -189,6 +189,14 @@ class TestEncoding:
         services = {make(path=str(tmp_path / name)).service for name in ("a.gguf", "b.gguf")}
         assert len({*services, make().service}) == 3
 
+    def test_a_file_that_is_not_there_is_told_when_it_is_needed(self, tmp_path: Path) -> None:
+        adapter = make(path=tmp_path / "gone.gguf")
+        request = encode(adapter)  # to replay from a cache takes no more
+        with pytest.raises(ConfigError, match=r"gone\.gguf.*service="):
+            _ = adapter.service
+        with pytest.raises(ConfigError, match=r"gone\.gguf"):
+            adapter.url(request)
+
     @pytest.mark.parametrize(
         ("name", "value"), [("provider", {"order": ["x"]}), ("reasoning", {"effort": "low"}), ("top_a", 0.5)]
     )
@@ -211,7 +219,7 @@ class TestEncoding:
 
     @pytest.mark.parametrize(
         "options",
-        [{"slots": 0}, {"threads": True}, {"context": "2048"}, {"path": "/no/file"}, {"continuation": "prefix"}],
+        [{"slots": 0}, {"threads": True}, {"context": "2048"}, {"continuation": "prefix"}],
     )
     def test_options_that_cannot_be_are_refused(self, options: dict[str, Any]) -> None:
         with pytest.raises(ConfigError, match=next(iter(options))):

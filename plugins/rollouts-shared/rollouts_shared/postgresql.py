@@ -7,7 +7,6 @@ answer to a sample stays. The tables come with the first answer that is stored. 
 from __future__ import annotations
 
 import itertools
-import json
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -18,11 +17,13 @@ from sqlalchemy import Connection, text
 from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
 from rollouts.identity import SampleKey, SampleRequest
 from rollouts.results import Response
-from rollouts.results.codec import dump_json, from_record, is_answer, raw_body, to_record
+from rollouts.results.codec import dump_json, is_answer, raw_body, to_record
 from rollouts.typing import CacheOptions, StoredEntry
 from rollouts_shared import postgresql_tables as tables
+from rollouts_shared import postgresql_upkeep as upkeep
 from rollouts_shared.addresses import Address, url_of
 from rollouts_shared.postgresql_database import Database
+from rollouts_shared.postgresql_rows import is_kept, read_record, read_request
 
 _CHUNK = 1024  # keys in one read
 _LISTED = 500  # samples read at once when all are listed
@@ -66,16 +67,16 @@ class PostgresqlCache:
             hits: list[tuple[SampleKey, Response]] = self._database.run("read", partial(self._load, chunk), [])
             yield from hits
 
-    def store(self, key: SampleKey, response: Response) -> None:
-        """Keep an answer; on return it is committed. The first answer to a sample stays.
+    def store(self, key: SampleKey, response: Response) -> Response | None:
+        """Keep an answer; on return it is committed. The first answer to a sample stays, and is returned.
 
         Raises:
             CacheError: The database cannot be written.
         """
-        self.store_many([(key, response)])
+        return self.store_many([(key, response)]).get(key)
 
-    def store_many(self, pairs: Iterable[tuple[SampleKey, Response]]) -> None:
-        """Keep many answers in one transaction.
+    def store_many(self, pairs: Iterable[tuple[SampleKey, Response]]) -> dict[SampleKey, Response]:
+        """Keep many answers in one transaction; returns those that were there already.
 
         Raises:
             CacheError: The database cannot be written, or a number is too large for it.
@@ -83,8 +84,10 @@ class PostgresqlCache:
         # In one order everywhere: two transactions that insert the same samples crosswise would wait for each other.
         rows = sorted((_Row(key, response) for key, response in pairs), key=lambda row: row.order)
         if not rows:
-            return
-        self._database.run("written", lambda connection: self._store(connection, rows), None)
+            return {}
+        there: list[SampleKey] = self._database.run("written", lambda connection: self._store(connection, rows), [])
+        nothing: list[tuple[SampleKey, Response]] = []
+        return dict(self._database.run("read", partial(self._load, there), nothing)) if there else {}
 
     def entries(self) -> Iterator[StoredEntry]:
         """Yield what is stored, by fingerprint and number.
@@ -94,12 +97,28 @@ class PostgresqlCache:
         """
         listed: list[Any] = self._database.run("read", lambda c: list(c.execute(text(tables.LIST_REQUESTS))), [])
         for row, fingerprint, document, context in listed:
-            request = _stored_request(fingerprint, document, context)
+            request = read_request(fingerprint, document, context)
             after = -(2**63)
             while samples := self._list(row, after):
                 for number, record, has_raw, size in samples:
                     yield self._entry(row, request, number, record, has_raw, size)
                 after = samples[-1][0]
+
+    def set_aside(self, entries: Iterable[StoredEntry]) -> Iterator[tuple[StoredEntry, str]]:
+        """Move entries that `entries()` gave to the table `rollouts_damaged`; yield each with its new place.
+
+        Raises:
+            CacheError: The database cannot be written.
+        """
+        return upkeep.set_aside(self._database, entries)
+
+    def remove(self, entries: Iterable[StoredEntry]) -> int:
+        """Delete entries that `entries()` gave; how many were there.
+
+        Raises:
+            CacheError: The database cannot be written; then none is deleted.
+        """
+        return upkeep.delete(self._database, entries)
 
     def place(self, key: SampleKey) -> str:
         """The row of a sample."""
@@ -126,7 +145,7 @@ class PostgresqlCache:
         for at, row, record, has_raw in connection.execute(text(tables.LOAD), asked):
             key = keys[at - 1]
             raw = _StoredRaw(self, row, key.number) if has_raw else None
-            response = _read(record, key.number, raw, key.request.context)
+            response = read_record(record, key.number, raw, key.request.context)
             if response is not None and is_answer(response):
                 hits.append((key, response))
             else:
@@ -170,27 +189,30 @@ class PostgresqlCache:
         if request is None:
             return StoredEntry(place, size, number=number, problem="foreign")
         raw = _StoredRaw(self, row, number) if has_raw else None
-        response = _read(record, number, raw, request.context)
+        response = read_record(record, number, raw, request.context)
         if response is None:
             return StoredEntry(place, size, request, number, problem="damaged")
         return StoredEntry(place, size, request, number, response)
 
     # ── Writing ──
 
-    def _store(self, connection: Connection, rows: Sequence[_Row]) -> None:
+    def _store(self, connection: Connection, rows: Sequence[_Row]) -> list[SampleKey]:
+        """Insert what is not there; returns the samples whose answers stay."""
         numbers = self._request_rows(connection, {row.request: None for row in rows})
         waiting = {(numbers[row.request.fingerprint], row.number): row for row in reversed(rows)}
         added = _insert(connection, waiting)
         there = [place for place in waiting if place not in added]
         if not there:
-            return
+            return []
         asked = {"requests": [request for request, _ in there], "numbers": [number for _, number in there]}
         found = connection.execute(text(tables.READ_THESE), asked).all()
-        damaged = [(request, number) for request, number, record in found if not _is_kept(record, number)]
+        damaged = [(request, number) for request, number, record in found if not is_kept(record, number)]
         if damaged:
             bad = {"requests": [request for request, _ in damaged], "numbers": [number for _, number in damaged]}
             connection.execute(text(tables.SET_ASIDE), bad)
             _insert(connection, {place: waiting[place] for place in damaged})
+        stay = [waiting[place] for place in there if place not in set(damaged)]
+        return [SampleKey(row.request, row.number) for row in stay]
 
     def _request_rows(self, connection: Connection, requests: Iterable[SampleRequest]) -> dict[str, int]:
         """The row of each request, which is made where there is none."""
@@ -259,29 +281,6 @@ def _insert(connection: Connection, rows: dict[tuple[int, int], _Row]) -> set[tu
         "raws": [row.raw for row in rows.values()],
     }
     return {(request, number) for request, number in connection.execute(text(tables.ADD_SAMPLES), values)}
-
-
-def _read(record: str, number: int, raw: _StoredRaw | None, context: dict[str, Any]) -> Response | None:
-    """The response in a row; None for a damaged one."""
-    prefill, injected = context.get("prefill"), context.get("injected")
-    try:
-        return from_record(json.loads(record), seed=number, raw=raw, prefill=prefill, injected=injected)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-
-
-def _is_kept(record: str, number: int) -> bool:
-    """True for a sound answer, which stays."""
-    response = _read(record, number, None, {})
-    return response is not None and is_answer(response)
-
-
-def _stored_request(fingerprint: str, document: str, context: str) -> SampleRequest | None:
-    try:
-        request = SampleRequest.stored(json.loads(document), json.loads(context))
-    except (ConfigError, ValueError, TypeError, AttributeError, RecursionError):
-        return None
-    return request if (request.fingerprint, request.canonical) == (fingerprint, document) else None
 
 
 def _text(value: str) -> str:

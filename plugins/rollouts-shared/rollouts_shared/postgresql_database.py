@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _CONNECTIONS = 4  # of one cache; a server takes a hundred, from all its clients
 _UNDEFINED_TABLE = "42P01"
+_NO_SUCH_REQUEST = "23503"  # a foreign key: the request was deleted with its last sample, or has got one meanwhile
 
 
 class Database:
@@ -69,11 +70,12 @@ class Database:
                 self._checked = True
                 return result
             except DBAPIError as error:
-                no_table = getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE
+                state = getattr(error.orig, "sqlstate", None)
+                no_table = state == _UNDEFINED_TABLE
                 if no_table and not writing:
                     return nothing
                 # The server was started anew, or somebody dropped the tables: once more, from the beginning.
-                if attempt == 2 or not (error.connection_invalidated or no_table):
+                if attempt == 2 or not (error.connection_invalidated or no_table or state == _NO_SUCH_REQUEST):
                     raise
                 self._checked = False
         raise AssertionError("unreachable")

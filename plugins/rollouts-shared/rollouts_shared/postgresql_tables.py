@@ -116,3 +116,36 @@ LIST_SAMPLES = """
 SELECT number, record, raw IS NOT NULL, octet_length(record) + coalesce(octet_length(raw), 0)
 FROM rollouts_samples WHERE request = :request AND number > :after ORDER BY number LIMIT :most
 """
+
+READ_WHOLE = """
+SELECT s.request, s.number, s.record, q.fingerprint, q.document, q.context
+FROM rollouts_samples AS s JOIN rollouts_requests AS q ON q.id = s.request
+JOIN unnest(CAST(:requests AS bigint[]), CAST(:numbers AS bigint[])) AS asked (request, number)
+ON s.request = asked.request AND s.number = asked.number
+"""
+
+SET_THESE_ASIDE = """
+WITH gone AS (
+    DELETE FROM rollouts_samples AS s USING
+    unnest(CAST(:requests AS bigint[]), CAST(:numbers AS bigint[]), CAST(:records AS text[]))
+    AS bad (request, number, record)
+    WHERE s.request = bad.request AND s.number = bad.number AND s.record = bad.record
+    RETURNING s.request, s.number, s.record, s.raw, s.stored
+), kept AS (
+    INSERT INTO rollouts_damaged (request, number, record, raw, stored) SELECT * FROM gone
+)
+SELECT request, number FROM gone
+"""
+"""The record that was seen, no other: a sound one may have taken its place. A lock would need the right to UPDATE."""
+
+DELETE_SAMPLES = """
+DELETE FROM rollouts_samples AS s USING
+unnest(CAST(:requests AS bigint[]), CAST(:numbers AS bigint[])) AS asked (request, number)
+WHERE s.request = asked.request AND s.number = asked.number
+"""
+
+DELETE_UNUSED = """
+DELETE FROM rollouts_requests AS q WHERE q.id = ANY (CAST(:requests AS bigint[]))
+AND NOT EXISTS (SELECT 1 FROM rollouts_samples WHERE request = q.id)
+AND NOT EXISTS (SELECT 1 FROM rollouts_damaged WHERE request = q.id)
+"""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +19,13 @@ from rollouts_shared.postgresql import PostgresqlCache
 from sqlalchemy import event
 
 from rollouts import RolloutsClient
+from rollouts.cli import main
 from rollouts.exceptions import CacheError, ConfigError, RolloutsWarning
 from rollouts.identity import SampleKey
 from rollouts.results import Response
-from rollouts.testing import LoopbackServer
+from rollouts.testing import LoopbackServer, Reply, chat_reply
 from rollouts.testing.contracts.cache import CacheContract, sample_request, sample_response
-from rollouts.typing import CacheBackend, CacheInventory, CacheOptions
+from rollouts.typing import CacheBackend, CacheInventory, CacheOptions, CacheUpkeep, StoredEntry
 
 Schema = Callable[[object], str]
 PASSWORD = "p4ss/w0rd canary"
@@ -153,6 +156,14 @@ def test_a_damaged_row_is_a_miss_and_is_kept_aside(cache: PostgresqlCache, url: 
     assert run(url, "SELECT number, record FROM rollouts_damaged") == [(0, record)]
 
 
+def test_who_stores_second_is_given_the_answer_that_stays(cache: PostgresqlCache) -> None:
+    key = SampleKey(sample_request(), 0)
+    assert cache.store(key, sample_response(0, "first")) is None
+    there = cache.store(key, sample_response(0, "second"))
+    assert there is not None
+    assert (there.content, there.raw) == ("first (0)", {"id": "gen-0"})
+
+
 def test_a_stored_error_is_asked_again_and_gives_way_to_the_answer(cache: PostgresqlCache, url: str) -> None:
     key = SampleKey(sample_request(), 0)
     cache.store(key, replace(sample_response(0, "overloaded"), finish_reason="error"))
@@ -214,6 +225,110 @@ def test_everything_stored_is_listed_and_can_be_stored_elsewhere(
         key: (r.content, r.usage, "<think>\nI") for key, r in stored.items()
     }
     assert raws == {key: r.raw_body for key, r in stored.items()}
+
+
+# ── Upkeep ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_wrong_is_moved_aside_and_nothing_else(cache: PostgresqlCache, url: str) -> None:
+    assert isinstance(cache, CacheUpkeep)
+    request, other = sample_request(), sample_request("another prompt")
+    cache.store_many((SampleKey(request, n), sample_response(n)) for n in range(700))
+    cache.store(SampleKey(other, 0), sample_response(0))
+    run(url, "UPDATE rollouts_samples SET record = '{' WHERE number IN (3, 600)")
+    run(url, "UPDATE rollouts_requests SET document = replace(document, 'another', 'a third') WHERE id = "
+             "(SELECT max(id) FROM rollouts_requests)")  # fmt: skip
+    wrong = [entry for entry in cache.entries() if entry.problem is not None]
+    assert sorted((entry.problem, entry.number) for entry in wrong) == [
+        ("damaged", 3),
+        ("damaged", 600),
+        ("foreign", 0),
+    ]
+
+    moved = list(cache.set_aside(wrong))
+
+    assert [entry for entry, _ in moved] == wrong
+    assert {place for _, place in moved} == {
+        f"rollouts_damaged, request {row}, number {n}"
+        for row, n in run(url, "SELECT request, number FROM rollouts_damaged")
+    }
+    assert run(url, "SELECT count(*), count(raw) FROM rollouts_damaged") == [(3, 3)]
+    assert numbers(cache, 700) == [n for n in range(700) if n not in (3, 600)]
+    assert [entry for entry in cache.entries() if entry.problem is not None] == []
+    assert list(cache.set_aside(wrong)) == []
+
+
+def test_a_sound_answer_that_came_meanwhile_stays(cache: PostgresqlCache, url: str) -> None:
+    key = SampleKey(sample_request(), 0)
+    cache.store(key, sample_response(0))
+    run(url, "UPDATE rollouts_samples SET record = '{'")
+    [wrong] = cache.entries()
+    cache.store(key, sample_response(0, "asked again"))
+
+    assert list(cache.set_aside([wrong])) == []
+    assert [response.content for _, response in cache.load_many([key])] == ["asked again (0)"]
+
+
+def test_what_is_removed_is_gone_with_its_request_and_can_be_stored_again(cache: PostgresqlCache, url: str) -> None:
+    mine, other = sample_request(), sample_request("another prompt")
+    cache.store_many((SampleKey(request, n), sample_response(n)) for request in (mine, other) for n in range(3))
+    whole = [entry for entry in cache.entries() if entry.request == mine]
+
+    assert cache.remove(whole[:1]) == 1
+    assert run(url, "SELECT count(*) FROM rollouts_requests") == [(2,)]
+    assert cache.remove(whole) == 2
+    assert cache.remove(whole) == cache.remove([]) == 0
+    assert run(url, "SELECT count(*) FROM rollouts_samples") == [(3,)]
+    assert run(url, "SELECT count(*) FROM rollouts_requests") == [(1,)]
+    cache.store(SampleKey(mine, 1), sample_response(1))
+    assert numbers(cache) == [1]
+
+
+def test_a_request_that_is_deleted_while_a_sample_of_it_is_stored_comes_again(
+    cache: PostgresqlCache, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = SampleKey(sample_request(), 0)
+    cache.store(key, sample_response(0))
+    find = cache._request_rows
+    other = cache_at(url)
+    late = [lambda: other.remove(other.entries())]
+
+    def found(*arguments: Any) -> Any:
+        rows = find(*arguments)
+        for remove in [late.pop()] if late else []:
+            remove()
+        return rows
+
+    monkeypatch.setattr(cache, "_request_rows", found)
+    cache.store(SampleKey(sample_request(), 1), sample_response(1))
+    other.close()
+    assert numbers(cache) == [1]
+
+
+def test_only_rows_of_samples_are_moved_or_deleted(cache: PostgresqlCache) -> None:
+    stray = StoredEntry("somewhere else", 1)
+    with pytest.raises(CacheError, match="somewhere else"):
+        list(cache.set_aside([stray]))
+    with pytest.raises(CacheError, match="somewhere else"):
+        cache.remove([stray])
+
+
+def test_the_commands_repair_clear_and_pack_it(
+    cache: PostgresqlCache, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache.store_many((SampleKey(sample_request(), n), sample_response(n)) for n in range(4))
+    cache.close()
+    run(url, "UPDATE rollouts_samples SET record = '{' WHERE number = 2")
+    here = ["--use-cache", "postgresql", "--cache-options", json.dumps({"url": url})]
+    assert main(["cache", "verify", *here]) == 1
+    assert main(["cache", "verify", "--repair", *here]) == 0
+    assert "→ rollouts_damaged, request 1, number 2" in capsys.readouterr().out
+    pack = str(tmp_path / "study.zip")
+    assert main(["pack", pack, *here]) == 0
+    assert main(["cache", "clear", "--all", "--yes", *here]) == 0
+    assert "3 samples deleted" in capsys.readouterr().out
+    assert main(["unpack", pack, *here]) == 0
+    assert numbers(cache) == [0, 1, 3]
 
 
 # ── No secret ───────────────────────────────────────────────────────────────────────────────────────────
@@ -349,3 +464,36 @@ def test_clients_share_answers_and_store_no_key(url: str) -> None:
     everything = repr([run(url, f"SELECT * FROM rollouts_{name}") for name in ("requests", "samples", "format")])
     assert "What is 2 + 2?" in everything
     assert "canary" not in everything
+
+
+def test_no_row_pack_or_export_holds_a_key_that_the_service_repeats(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = "sk-canary-0f1e2d3c-of-the-shared-cache"
+
+    def repeat(request: Any) -> Reply:
+        said = chat_reply(f"You said {request.headers['authorization']}.", seed=request.json()["seed"])
+        return Reply(json={**said, "you": dict(request.headers)})
+
+    made = {"use_cache": "postgresql", "cache_options": {"url": url}, "cache_dir": tmp_path, "progress_bar": False}
+    with LoopbackServer(repeat) as server:
+        asking = RolloutsClient("test/model", adapter="openrouter", base_url=server.url, api_key=key, **made)
+        with asking as client:
+            fresh, again = (client.generate("Who am I?", n_samples=3) for _ in range(2))
+        assert server.requests[0].headers["authorization"] == f"Bearer {key}"
+    assert [response.cached for response in again] == [True] * 3
+    shown = [repr([response.raw, response]) for response in (*fresh, *again)]
+    shown += [pickle.dumps(again).decode("latin-1"), repr(client), repr(client.settings)]
+    here = ["--use-cache", "postgresql", "--cache-options", json.dumps({"url": url})]
+    assert main(["pack", str(tmp_path / "study.zip"), *here]) == 0
+    with zipfile.ZipFile(tmp_path / "study.zip") as archive:
+        shown += [archive.read(name).decode() for name in archive.namelist()]
+    for command in (["export", "-", "--raw"], ["export", "-", "--format", "csv", "--raw"], ["ls", "--json"]):
+        assert main(["cache", *command, *here]) == 0
+    tables = run(url, "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+    assert len(tables) == 4
+    for (table,) in tables:
+        shown += [repr(row) for row in run(url, f"SELECT * FROM {table}")]
+    shown += capsys.readouterr()
+    assert [text for text in shown if "Who am I?" in text]
+    assert [text for text in shown if "0f1e2d3c" in text] == []

@@ -27,7 +27,8 @@ and left out, unless --ambiguous is given. If you know what the settings were, s
   rollouts cache import old/.rollouts
   rollouts cache import old/.rollouts --with reasoning='{"effort": "low"}' --with stop='["END"]' --ambiguous
 
-The old files are not changed. Imported answers say response.origin == "0.1.x".
+The old files are not changed. Imported answers say response.origin == "0.1.x". Exit code 0: every entry is in the
+cache now. 1: something was left out, and is named. 2: there is nothing of 0.1.x in SOURCE.
 """
 
 
@@ -58,7 +59,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Import and tell."""
+    """Import and tell; exit code 1 where something was left out."""
     harden()
     if not arguments.source.exists():
         raise ConfigError(f"There is no {arguments.source}.")
@@ -72,8 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
             skipped=teller(arguments.json),
             tell=tell,
         )
+    if not done.met:
+        raise ConfigError(f"There is nothing of rollouts 0.1.x in {arguments.source}: name the cache_dir it had.")
     show(done, "imported", arguments.json)
-    return 0
+    return 0 if done.complete else 1
 
 
 def _old_entries(source: Path, stack: contextlib.ExitStack) -> Iterator[StoredEntry]:

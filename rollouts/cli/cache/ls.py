@@ -7,7 +7,7 @@ import itertools
 import sys
 from typing import Any
 
-from rollouts.cli.cache.options import add_cache, add_filter, elsewhere, filter_of, opened
+from rollouts.cli.cache.options import add_cache, add_filter, elsewhere, filter_of, opened, whole
 from rollouts.cli.cache.showing import as_json, date, harden, safe, short
 from rollouts.inventory import moment, parameters, prompt_text, select
 from rollouts.typing import StoredEntry
@@ -24,7 +24,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     add_cache(parser)
     add_filter(parser)
-    parser.add_argument("--limit", type=int, metavar="N", help="at most so many")
+    parser.add_argument("--limit", type=whole, metavar="N", help="at most so many")
     parser.add_argument("--json", action="store_true", help="write one JSON object a line")
     parser.set_defaults(run=run)
 

@@ -17,7 +17,7 @@ from rollouts.config import load_config
 from rollouts.exceptions import ConfigError
 from rollouts.inventory import Filter
 from rollouts.plugins import plugin_manager
-from rollouts.settings import SETTINGS
+from rollouts.settings import SETTINGS, Options
 from rollouts.typing import CacheOptions, CacheUpkeep
 
 OWN_KINDS = ("json", "sql", "requests-cache")
@@ -64,7 +64,7 @@ def named(arguments: argparse.Namespace) -> tuple[str, str, dict[str, Any]]:
     options = arguments.cache_options
     if options is None:
         options = configured.get("cache_options", {}) if arguments.use_cache is None else {}
-    return kind if isinstance(kind, str) else "json", os.fspath(folder), dict(options)
+    return kind if isinstance(kind, str) else "json", os.fspath(folder), Options(options)
 
 
 @contextlib.contextmanager
@@ -93,10 +93,17 @@ def made(kind: str, folder: str, options: dict[str, Any]) -> Iterator[Any]:
     Raises:
         ConfigError: It cannot be listed.
     """
-    cache: Any = plugin_manager().make("cache", kind, CacheOptions(Path(folder), options))
-    try:
+    with any_kind(kind, folder, options) as cache:
         if not hasattr(cache, "entries"):
             raise ConfigError(f"The cache {kind!r} cannot be listed: its plugin has no entries().")
+        yield cache
+
+
+@contextlib.contextmanager
+def any_kind(kind: str, folder: str, options: dict[str, Any]) -> Iterator[Any]:
+    """A cache, closed at the end; one that can be listed or not."""
+    cache: Any = plugin_manager().make("cache", kind, CacheOptions(Path(folder).expanduser(), options))
+    try:
         yield cache
     finally:
         cache.close()
@@ -122,6 +129,17 @@ def elsewhere(arguments: argparse.Namespace) -> str | None:
                 if next(iter(cache.entries()), None) is not None:
                     return f"The cache {kind!r} in {folder} is empty. There are entries for --use-cache {other}."
     return None
+
+
+def whole(text: str) -> int:
+    """The value of an option that counts."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number, 0 or more")
+    return value
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -225,19 +225,21 @@ class CacheContract:
         """A second answer to the same sample changes nothing that somebody may have seen."""
         key = SampleKey(sample_request(), 0)
         with self._made(tmp_path) as cache:
-            cache.store(key, sample_response(0, "first"))
-            cache.store(key, sample_response(0, "second"))
+            assert cache.store(key, sample_response(0, "first")) is None
+            there = cache.store(key, sample_response(0, "second"))
+            assert there is None or there.content == "first (0)"
             assert _load(cache, *_one(key))[0].content == "first (0)"
 
     def test_many_are_stored_at_once(self, tmp_path: Path) -> None:
         """`store_many`, where it is offered, keeps all and lets the first answers stay."""
         request = sample_request()
         with self._made(tmp_path) as cache:
-            store_many: Callable[..., None] | None = getattr(cache, "store_many", None)
+            store_many: Callable[..., Any] | None = getattr(cache, "store_many", None)
             if store_many is None:
                 return
             cache.store(SampleKey(request, 5), sample_response(5, "first"))
-            store_many((SampleKey(request, number), sample_response(number)) for number in range(300))
+            there = store_many((SampleKey(request, number), sample_response(number)) for number in range(300))
+            assert not there or {key.number: r.content for key, r in there.items()} == {5: "first (5)"}
             found = _load(cache, request, range(301))
             assert {n: r.content for n, r in found.items()} == {
                 n: f"{'first' if n == 5 else 'Four.'} ({n})" for n in range(300)
