@@ -1,12 +1,16 @@
-"""`rollouts anchors`: samples a trace, resamples it, and writes the table and the page."""
+"""`rollouts anchors`: samples a trace, resamples and labels it, writes the table, the page and the files."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rollouts.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from rollouts.resampling import Asker
+    from rollouts_anchors.similarity import Embedder
 
 
 def add(subparsers: Any) -> None:
@@ -24,7 +28,12 @@ def add(subparsers: Any) -> None:
         "--metric", choices=("accuracy", "kl", "tv", "js"), help="default: accuracy with --truth, else js"
     )
     parser.add_argument(
-        "--similarity", help='"minilm" (extra `embeddings`) or "words"; adds effects and different sentences'
+        "--similarity",
+        help='"minilm" (extra `embeddings`) or "words"; adds the circle, the heat map and different sentences',
+    )
+    parser.add_argument("--forced", action="store_true", help="force answers too: a line in the page's accuracies")
+    parser.add_argument(
+        "--labels", metavar="MODEL", help="a model that says what each sentence does (plans, computes …): one call more"
     )
     parser.add_argument("--style", default="sentences", help="how the thought is cut (default: sentences)")
     parser.add_argument(
@@ -48,44 +57,48 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from rollouts import RolloutsClient
 
-    given = {
-        name: value
-        for name in ("adapter", "base_url", "temperature", "max_tokens", "max_cost")
-        if (value := getattr(arguments, name)) is not None
-    }
+    where = _given(arguments, "adapter", "base_url", "max_cost")
+    given = {**where, **_given(arguments, "temperature", "max_tokens")}
     if arguments.provider is not None:
         given["provider"] = {"only": [arguments.provider]}
     with RolloutsClient(model=arguments.model, **given) as client:
-        return report(client, arguments)
+        if arguments.labels is None:
+            return report(client, arguments)
+        # A client of its own: the trace's temperature, length and provider are not for this model.
+        with RolloutsClient(model=arguments.labels, **where) as labeller:
+            return report(client, arguments, ask_labels=labeller.generate_many)
 
 
-def report(client: Any, arguments: argparse.Namespace, out: Any = None) -> int:
-    """Sample, resample and write, with any client; returns the exit code."""
+def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(arguments, name)) is not None}
+
+
+def report(client: Any, arguments: argparse.Namespace, out: Any = None, *, ask_labels: Asker | None = None) -> int:
+    """Sample, resample and write, with any client; returns the exit code.
+
+    Args:
+        client: Samples.
+        arguments: Of the command line.
+        out: Where to print; standard output when None.
+        ask_labels: Asks the model that labels; no labels when None.
+    """
     from rollouts_anchors.effects import sentence_effects
     from rollouts_anchors.exports import site_files, write_site_files
+    from rollouts_anchors.labels import label
     from rollouts_anchors.measuring import importance
     from rollouts_anchors.page import write_html
-    from rollouts_anchors.similarity import embedder
 
     out = out or sys.stdout
-    if arguments.kind == "counterfactual" and not arguments.similarity:
-        raise ConfigError("--kind counterfactual needs --similarity minilm or words.")
-    if arguments.site and not (arguments.truth and arguments.similarity):
-        raise ConfigError(
-            "--site needs --truth and --similarity: the visualiser shows accuracies and different sentences."
-        )
     metric: Any = arguments.metric or ("accuracy" if arguments.truth else "js")
-    if metric == "accuracy" and not arguments.truth:
-        raise ConfigError("--metric accuracy needs --truth.")
-    embed = embedder(arguments.similarity) if arguments.similarity else None
-    if embed is not None:
-        embed(["a missing package should be known before anything is spent"])
+    embed = _checked(client, arguments, metric)
     response = client.generate(arguments.question, 1, seed=arguments.seed)[0]
     trace = client.trace(response, style=arguments.style)
-    forced = arguments.kind == "forced"
+    forced = arguments.forced or arguments.kind == "forced"
     print(client.plan_resample(trace, arguments.n_samples, forced=forced), file=out)
     if arguments.plan:
         return 0
+    # Before the many: an answer without labels ends the command while little is spent.
+    labels = None if ask_labels is None else label(ask_labels, trace)
     resampling = client.resample(
         trace,
         arguments.n_samples,
@@ -96,12 +109,45 @@ def report(client: Any, arguments: argparse.Namespace, out: Any = None) -> int:
     )
     table = importance(resampling, arguments.kind, metric, similarity=embed)
     print(table, file=out)
-    effects = sentence_effects(resampling, embed) if embed is not None else None
-    if arguments.html:
-        print("page:", write_html(arguments.html, resampling, table, effects=effects), file=out)
     if arguments.jsonl:
         print("table:", table.write_jsonl(arguments.jsonl), file=out)
+    drawn = embed is not None and bool(arguments.html or arguments.site)
+    effects = sentence_effects(resampling, embed) if drawn and embed is not None else None
+    if arguments.html:
+        print("page:", write_html(arguments.html, resampling, table, effects=effects, labels=labels), file=out)
     if arguments.site and embed is not None:
-        paths = write_site_files(arguments.site, site_files(resampling, embed, effects=effects))
-        print("visualiser's files:", *paths, file=out)
+        files = site_files(resampling, embed, labels=labels, effects=effects)
+        print("visualiser's files:", *write_site_files(arguments.site, files), file=out)
     return 0
+
+
+def _checked(client: Any, arguments: argparse.Namespace, metric: str) -> Embedder | None:
+    """See that all that is asked for can be done, before anything is spent; returns what embeds sentences.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    from rollouts.resampling import extractor
+    from rollouts_anchors.files import check_file, check_folder
+    from rollouts_anchors.similarity import embedder
+
+    if arguments.kind == "counterfactual" and not arguments.similarity:
+        raise ConfigError("--kind counterfactual needs --similarity minilm or words.")
+    if arguments.site and not (arguments.truth and arguments.similarity):
+        raise ConfigError(
+            "--site needs --truth and --similarity: the visualiser shows accuracies and different sentences."
+        )
+    if metric == "accuracy" and not arguments.truth:
+        raise ConfigError("--metric accuracy needs --truth.")
+    if arguments.n_samples < 1:
+        raise ConfigError(f"-n {arguments.n_samples}: ask for at least one sample of each position.")
+    extractor(arguments.extract)
+    for path in filter(None, (arguments.html, arguments.jsonl)):
+        check_file(path)
+    if arguments.site:
+        check_folder(arguments.site, make=True)
+    embed = embedder(arguments.similarity) if arguments.similarity else None
+    if embed is not None:
+        embed(["a missing package should be known before anything is spent"])
+    client.trace("Cut.", "Is this a style?", style=arguments.style)
+    return embed

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rollouts.exceptions import ConfigError
 from rollouts.resampling import Resampling, piece, split_sentences
 from rollouts.results import Rollouts
-from rollouts_anchors.similarity import Embed, Embedder, embedder
+from rollouts_anchors.similarity import ROUNDING, Embed, Embedder, check_threshold, embedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,9 @@ def sentence_effects(resampling: Resampling, similarity: Embed | Embedder | str,
         threshold: Cosine from which a sentence counts as said.
 
     Raises:
-        ConfigError: Nothing was sampled.
+        ConfigError: Nothing was sampled, or the threshold is no cosine.
     """
+    check_threshold(threshold)
     if not resampling.arms:
         raise ConfigError("nothing was sampled.")
     n = len(resampling.trace)
@@ -102,7 +103,7 @@ class _Near:
             first = len(self._rows)
             if first + len(batch) > len(self._bits):
                 self._bits = np.concatenate([self._bits, np.zeros_like(self._bits)])
-            close = self._embed(batch, keep=False) @ self._targets >= self._threshold
+            close = self._embed(batch, keep=False) @ self._targets >= self._threshold - ROUNDING
             self._bits[first : first + len(batch)] = np.packbits(close, axis=1)
             self._rows.update(zip(batch, range(first, first + len(batch)), strict=True))
         return self._bits[[self._rows[sentence] for sentence in sentences]]

@@ -10,7 +10,8 @@ from rollouts.exceptions import ConfigError
 from rollouts.resampling import Resampling, wilson
 from rollouts_anchors.colours import COLOURS, FORCED, RESAMPLED, colour, signed
 from rollouts_anchors.effects import Effects
-from rollouts_anchors.labels import Label, check_labels
+from rollouts_anchors.files import printable
+from rollouts_anchors.labels import Label, check_labels, labels_of_rows
 from rollouts_anchors.table import ImportanceTable
 
 if TYPE_CHECKING:
@@ -32,14 +33,14 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def plot_importance(table: ImportanceTable, labels: Sequence[Label] | None = None) -> Figure:
     """Importance along the trace: a bar a sentence with its interval; a cross where there is no value."""
-    check_labels(labels, len(table))
+    shown = labels_of_rows(labels, [row.position for row in table])
     figure, axes = _figure(max(6.0, min(16.0, 2 + 0.14 * len(table))), 3.4)
     divergence = table.metric != "accuracy"
     for k, row in enumerate(table):
         if row.value is None:
             axes.plot([row.position], [0], marker="x", color="#9E9E9E", markersize=4)
             continue
-        shade = colour(labels, k) if labels is not None else signed(row.value, divergence)
+        shade = colour(shown, k) if shown is not None else signed(row.value, divergence)
         axes.bar([row.position], [row.value], color=shade, width=0.8)
         if row.low is not None and row.high is not None:
             axes.plot([row.position] * 2, [row.low, row.high], color="#37474F", linewidth=0.8)
@@ -47,8 +48,8 @@ def plot_importance(table: ImportanceTable, labels: Sequence[Label] | None = Non
     axes.set_xlabel("sentence")
     axes.set_ylabel(f"{table.kind} importance ({_unit(table)})")
     axes.set_title(table.meaning, fontsize=9)
-    if labels is not None:
-        _legend(axes, labels)
+    if shown is not None:
+        _legend(axes, shown)
     return figure
 
 
@@ -60,14 +61,14 @@ def plot_sentences(table: ImportanceTable, labels: Sequence[Label] | None = None
         labels: From `label`; the bars have the kinds' colours.
         most: Sentences shown, from the first on.
     """
-    check_labels(labels, len(table))
     rows = list(table)[:most]
+    shown = labels_of_rows(labels, [row.position for row in rows])
     figure, axes = _figure(10.0, 1.1 + 0.42 * len(rows))
     for k, row in enumerate(rows):
         if row.value is None:
             axes.plot([0], [k], marker="x", color="#9E9E9E", markersize=5)
             continue
-        shade = colour(labels, k) if labels is not None else signed(row.value, table.metric != "accuracy")
+        shade = colour(shown, k) if shown is not None else signed(row.value, table.metric != "accuracy")
         axes.barh([k], [row.value], color=shade, height=0.62)
         if row.low is not None and row.high is not None:
             axes.plot([row.low, row.high], [k, k], color="#37474F", linewidth=0.9)
@@ -76,14 +77,14 @@ def plot_sentences(table: ImportanceTable, labels: Sequence[Label] | None = None
     axes.invert_yaxis()
     axes.set_xlabel(f"{table.kind} importance ({_unit(table)})")
     axes.set_title(table.meaning, fontsize=9)
-    if labels is not None:
-        _legend(axes, labels)
+    if shown is not None:
+        _legend(axes, shown)
     return figure
 
 
 def _line(position: int, sentence: str, width: int = 62) -> str:
     """A sentence on one line; a dollar sign is no formula."""
-    text = " ".join(sentence.split())
+    text = printable(" ".join(sentence.split()))
     short = text if len(text) <= width else text[: width - 1] + "…"
     return f"{short.replace('$', chr(92) + '$')}  {position}"
 

@@ -6,7 +6,6 @@ The kinds are those of Thought Anchors (arXiv 2506.19143); the words of the requ
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,9 +38,13 @@ class Label:
     """Earlier sentences that this one builds on."""
 
 
+def question_text(trace: Trace) -> str:
+    """The question as text: of messages the last one's."""
+    return trace.question if isinstance(trace.question, str) else str(trace.question[-1].get("content", ""))
+
+
 def label_prompt(trace: Trace) -> str:
     """The request that `label` sends."""
-    question = trace.question if isinstance(trace.question, str) else str(trace.question[-1].get("content", ""))
     kinds = "\n".join(f"- {name}: {what}" for name, what in KINDS.items())
     sentences = "\n".join(f"[{i}] {' '.join(sentence.split())}" for i, sentence in enumerate(trace.pieces))
     example = '{"0": {"function_tags": ["problem_setup"], "depends_on": []}, "1": …}'
@@ -49,7 +52,7 @@ def label_prompt(trace: Trace) -> str:
         "Below are a problem and the numbered sentences of a chain of thought about it. For each sentence say "
         "what it does, and on which earlier sentences it directly depends.\n\n"
         f"What a sentence can do:\n{kinds}\n\n"
-        f"Problem:\n{question}\n\nSentences:\n{sentences}\n\n"
+        f"Problem:\n{question_text(trace)}\n\nSentences:\n{sentences}\n\n"
         "Answer with one JSON object and nothing else, with an entry for every number "
         f"from 0 to {len(trace) - 1}:\n{example}"
     )
@@ -64,9 +67,11 @@ def label(ask: Asker, trace: Trace, **settings: Any) -> tuple[Label, ...]:
         **settings: Settings of the call; `temperature=0` unless given.
 
     Raises:
-        MalformedResponse: The answer holds no JSON object.
+        MalformedResponse: The answer holds no JSON object with numbered entries.
     """
-    (rollouts,) = ask([label_prompt(trace)], 1, seed=0, **{"temperature": 0, **settings})
+    # Messages and not a text, which a client splits where the thought or the question says <think>.
+    prompt = [{"role": "user", "content": label_prompt(trace)}]
+    (rollouts,) = ask([prompt], 1, seed=0, **{"temperature": 0, **settings})
     if not len(rollouts):
         raise MalformedResponse("the labelling model gave no answer; ask again, or with another model.")
     return read_labels(rollouts[0].content, len(trace))
@@ -76,43 +81,71 @@ def read_labels(text: str, n: int) -> tuple[Label, ...]:
     """The labels in a model's answer; what it left out or misspelt is `unknown`.
 
     Raises:
-        MalformedResponse: There is no JSON object.
+        MalformedResponse: There is no JSON object with numbered entries.
     """
-    match = re.search(r"\{.*\}", text, re.DOTALL)
-    try:
-        entries = json.loads(match[0]) if match else None
-    except ValueError:
-        entries = None
-    if not isinstance(entries, dict):
+    entries = _entries(text)
+    if entries is None:
         raise MalformedResponse(
-            f"the labelling model's answer is no JSON object: {text[:120]!r}. Ask again, or another model."
+            f"the labelling model's answer holds no JSON object with numbered entries: {text[:120]!r}. Ask again, with "
+            "more max_tokens where it was cut, or another model."
         )
     return tuple(_label(entries.get(str(i)), i) for i in range(n))
+
+
+def _entries(text: str) -> dict[str, Any] | None:
+    """The first JSON object in `text` that has numbered entries, whatever stands before and after it.
+
+    One without is a note, or an entry of an object that was cut.
+    """
+    decoder, at = json.JSONDecoder(), text.find("{")
+    while at >= 0:
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            end = at + 1
+        else:
+            if any(key.isdecimal() for key in value):
+                return dict(value)
+        at = text.find("{", end)
+    return None
 
 
 def _label(entry: Any, i: int) -> Label:
     if not isinstance(entry, dict):
         return Label(UNKNOWN)
     given = entry.get("function_tags")
-    tags = tuple(tag for tag in given if tag in KINDS) if isinstance(given, list) else ()
+    tags = tuple(tag for tag in given if isinstance(tag, str) and tag in KINDS) if isinstance(given, list) else ()
     named = entry.get("depends_on")
     earlier = {number for item in (named if isinstance(named, list) else []) if (number := _number(item)) is not None}
     return Label(tags[0] if tags else UNKNOWN, tags, tuple(sorted(k for k in earlier if 0 <= k < i)))
 
 
 def _number(item: Any) -> int | None:
+    """A sentence's number, written as one or as text."""
     try:
-        return int(item)
-    except (TypeError, ValueError):
+        return int(item) if isinstance(item, (int, str)) and not isinstance(item, bool) else None
+    except ValueError:
         return None
 
 
-def check_labels(labels: Sequence[Label] | None, n: int) -> Sequence[Label] | None:
-    """`labels`, which must be one for each sentence.
+def check_labels(labels: Sequence[Label] | None, n: int) -> None:
+    """See that there is a label for each sentence.
 
     Raises:
         ConfigError: They are more or fewer.
     """
     if labels is not None and len(labels) != n:
         raise ConfigError(f"{len(labels)} labels for {n} sentences: give one for each.")
-    return labels
+
+
+def labels_of_rows(labels: Sequence[Label] | None, positions: Sequence[int]) -> list[Label] | None:
+    """The labels of the sentences that a table has rows for, in their order; a table may leave sentences out.
+
+    Raises:
+        ConfigError: A row's sentence has no label.
+    """
+    if labels is None:
+        return None
+    if positions and max(positions) >= len(labels):
+        raise ConfigError(f"{len(labels)} labels, but a row of sentence {max(positions)}: give one for each sentence.")
+    return [labels[i] for i in positions]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -18,10 +19,11 @@ from rollouts.resampling import Resampling, Resilience, normalize_latex
 from rollouts.results import Response
 from rollouts_anchors.arms import Arm, arm_of, counted, shared_counts
 from rollouts_anchors.metrics import Metric, bootstrap_difference, bootstrap_distance, distance, newcombe
-from rollouts_anchors.similarity import Embed, Embedder, embedder
+from rollouts_anchors.similarity import ROUNDING, Embed, Embedder, check_threshold, embedder
 from rollouts_anchors.table import ImportanceRow, ImportanceTable
 
 Kind: TypeAlias = Literal["resampling", "counterfactual", "forced"]
+LEAST_DRAWS = 200
 AnyKind: TypeAlias = Literal["resampling", "counterfactual", "forced", "counterfactual++"]
 PUBLISHED = "thought-anchors"
 
@@ -70,7 +72,7 @@ def importance(
     seed: int = 0,
     compat: str | None = None,
 ) -> ImportanceTable:
-    """The importance of every sentence, with an interval and the size of each arm.
+    r"""The importance of every sentence, with an interval and the size of each arm.
 
     Args:
         resampling: What was sampled; `resampling.judged(…)` changes how its answers are found and judged.
@@ -79,23 +81,27 @@ def importance(
         metric: `accuracy` (needs a truth), `kl`, `tv` or `js` of the answers' distributions, in nats.
         similarity: Sentences to vectors: a function, `"minilm"` (extra `embeddings`) or `"words"`. Needed for
             `counterfactual`; where given, the share of different sentences is in every table.
-        threshold: Cosine below which a sentence is a different one.
+        threshold: Cosine below which a sentence is a different one, between -1 and 1.
         smoothing: Added to every count before KL.
-        min_different: Fewer counted different samples than this give no value.
+        min_different: Fewer counted different samples than this give no value; at least 1.
         union: Compare the different samples with the kept and the similar ones together (the published code's KL).
-        interval: `newcombe` (accuracy only), `bootstrap` or `none`; `auto`: newcombe for accuracy, else bootstrap.
+        interval: `newcombe` (accuracy only), `bootstrap` (simulation from smoothed shares, `metrics` has the method) or
+            `none`; `auto`: newcombe for accuracy, else bootstrap.
         confidence: The interval's level.
-        n_boot: Draws of the bootstrap.
+        n_boot: Draws of the bootstrap, 200 at least.
         seed: Seed of the bootstrap.
-        compat: `"thought-anchors"` computes what the published code does: first box anywhere, its normalisation,
-            samples without an answer dropped, smoothing 1e-9, the union arm for KL, **the opposite sign for
-            counterfactual accuracy**, and 0.0 for what is missing and for the last sentence.
+        compat: `"thought-anchors"` computes as the published code does: first box anywhere, its rule for equal
+            texts, samples without an answer dropped, smoothing 1e-9, the union arm for KL, **the opposite sign for
+            counterfactual accuracy**, and 0.0 for what is missing and for the last sentence. One step is left out:
+            where the texts differ the published grader also lets sympy say whether both are the same number (`0.5`
+            and `\frac{1}{2}`); for that give a function as truth.
 
     Returns:
         One row for each sentence; None, with a note, where there is no arm to measure.
 
     Raises:
-        ConfigError: An unknown kind or metric; accuracy without a truth; no similarity; nothing sampled or forced.
+        ConfigError: An unknown kind or metric; accuracy without a truth; no similarity; nothing sampled or forced;
+            a number out of range.
     """
     if compat not in (None, PUBLISHED):
         raise ConfigError(f"compat={compat!r}: the one known is {PUBLISHED!r}.")
@@ -108,7 +114,8 @@ def importance(
         extract = resampling.judging.extract if callable(resampling.judging.extract) else "boxed-first"
         resampling = resampling.judged(extract=extract, where="anywhere", policy="drop", normalise=normalize_latex)
         smoothing, min_different, union = 1e-9, 1, True
-    _check(resampling, metric, interval, confidence, smoothing, n_boot)
+    check_threshold(threshold)
+    _check(resampling, metric, interval, confidence, smoothing, n_boot, min_different)
     chosen = interval if interval != "auto" else "newcombe" if metric == "accuracy" else "bootstrap"
     rng = np.random.default_rng(seed)
     how = _How(kind, metric, threshold, smoothing, min_different, chosen, confidence, n_boot, union, published, rng)
@@ -140,10 +147,10 @@ def counterfactual_pp(
     `resiliences` (from `rollouts.resampling.resilience`).
 
     Raises:
-        ConfigError: An unknown metric, or accuracy without a truth.
+        ConfigError: An unknown metric, accuracy without a truth, or a number out of range.
     """
     interval = "newcombe" if metric == "accuracy" else "bootstrap"
-    _check(resampling, metric, interval, confidence, smoothing, n_boot)
+    _check(resampling, metric, interval, confidence, smoothing, n_boot, min_different)
     rng = np.random.default_rng(seed)
     how = _How(
         "counterfactual++", metric, 0.0, smoothing, min_different, interval, confidence, n_boot, False, False, rng
@@ -157,7 +164,13 @@ def counterfactual_pp(
 
 
 def _check(
-    resampling: Resampling, metric: str, interval: str, confidence: float, smoothing: float, n_boot: int
+    resampling: Resampling,
+    metric: str,
+    interval: str,
+    confidence: float,
+    smoothing: float,
+    n_boot: int,
+    min_different: int,
 ) -> None:
     if metric not in ("accuracy", "kl", "tv", "js"):
         raise ConfigError(f"metric={metric!r}: give accuracy, kl, tv or js.")
@@ -169,8 +182,12 @@ def _check(
         raise ConfigError(
             f"interval={interval!r} for {metric}: give auto, bootstrap or none (newcombe for accuracy only)."
         )
-    if not 0 < confidence < 1 or smoothing < 0 or n_boot < 1:
-        raise ConfigError("confidence lies between 0 and 1, smoothing is not negative, n_boot at least 1.")
+    if not 0 < confidence < 1 or not 0 <= smoothing < inf:
+        raise ConfigError("confidence lies between 0 and 1, and smoothing is not negative.")
+    if n_boot < LEAST_DRAWS:
+        raise ConfigError(f"n_boot={n_boot}: {LEAST_DRAWS} draws at least, or the ends of the interval are chance.")
+    if min_different < 1:
+        raise ConfigError(f"min_different={min_different}: at least one different sample is needed for a value.")
     if metric == "kl" and smoothing == 0:
         raise ConfigError(
             "smoothing=0 makes KL infinite where an answer is in one arm only: give a small number, or use js."
@@ -190,7 +207,7 @@ def _row(resampling: Resampling, i: int, arms: dict[int, Arm], how: _How, embed:
         if embed is not None and firsts:
             scores = embed(firsts) @ embed([resampling.trace.sentence(i)])[0]
             different = np.zeros(len(sampled.slots), dtype=bool)
-            different[places] = scores < how.threshold
+            different[places] = scores < how.threshold - ROUNDING
             base = has if how.published else places
             fraction = float((different & base).sum() / base.sum()) if base.any() else None
             n_different = int((different & has).sum())
@@ -251,8 +268,8 @@ def _missing(i: int, kept: Arm | None, removed: Arm | None, how: _How, n: int) -
         return "not sampled here"
     if kept is None:
         return "last sentence: nothing sampled after it" if i == n - 1 else "not sampled before the next sentence"
-    if how.kind in ("counterfactual", "counterfactual++") and removed.n < max(1, how.min_different):
-        return f"{removed.n} of the {max(1, how.min_different)} different samples needed"
+    if how.kind in ("counterfactual", "counterfactual++") and removed.n < how.min_different:
+        return f"{removed.n} of the {how.min_different} different samples needed"
     if not removed.n:
         return "no counted answer without the sentence"
     return "" if kept.n else "no counted answer with the sentence"

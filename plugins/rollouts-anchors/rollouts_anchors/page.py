@@ -15,7 +15,8 @@ from pathlib import Path
 from rollouts.resampling import Resampling
 from rollouts_anchors.colours import COLOURS, FORCED, NEGATIVE, POSITIVE, RESAMPLED, signed
 from rollouts_anchors.effects import Effects
-from rollouts_anchors.labels import Label, check_labels
+from rollouts_anchors.files import printable, write_text
+from rollouts_anchors.labels import Label, check_labels, question_text
 from rollouts_anchors.svg import accuracy_svg, circle_svg, effects_svg, importance_svg, row_tip, tip
 from rollouts_anchors.table import ImportanceTable
 
@@ -81,7 +82,6 @@ def html_page(
     check_labels(labels, len(trace))
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    question = trace.question if isinstance(trace.question, str) else str(trace.question[-1].get("content", ""))
     interval = "no interval" if table.interval == "none" else f"{table.confidence:.0%} interval: {table.interval}"
     about = [f"{table.kind} importance: {table.meaning}", interval]
     about += [f"samples without an answer: {table.policy}", repr(resampling)]
@@ -91,22 +91,24 @@ def html_page(
         "<!doctype html>",
         f'<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">',
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>{escape(title)}</h1><pre>{escape(question)}</pre>",
+        f"<h1>{escape(title)}</h1><pre>{escape(question_text(trace))}</pre>",
         f'<p class="about">{escape(" · ".join(about))}</p>',
         _keys(labels, table.metric),
-        f"<h2>Importance along the trace</h2>{importance_svg(table, labels)}",
+        f"<h2>Importance along the trace</h2>{importance_svg(table, labels, len(trace))}",
     ]
     if resampling.judging.truth is not None:
         lines = {"resampled": RESAMPLED, **({"forced answer": FORCED} if resampling.forced else {})}
         parts.append(f"<h2>Accuracy by position</h2>{_key(lines)}{accuracy_svg(resampling)}")
-    parts.append(f"<h2>The thought</h2>{_trace(resampling, table, labels)}")
+    # Where the bars have the colours of kinds, those of the signs are explained here.
+    shades = "" if labels is None else _key(_signs(table.metric))
+    parts.append(f"<h2>The thought</h2>{shades}{_trace(resampling, table, labels)}")
     if effects is not None:
         circle = circle_svg(effects, table, labels, trace.pieces)
         parts.append(f'<h2>What each sentence brings about</h2><div class="square">{circle}</div>')
         parts.append(f'<h2>Step by step</h2><div class="square">{effects_svg(effects, trace.pieces)}</div>')
     parts.append(f"<h2>Table</h2>{_table(table)}")
     parts.append(f'<div id="tip" hidden></div><script>{_SCRIPT}</script></body></html>')
-    return "\n".join(parts)
+    return printable("\n".join(parts))
 
 
 def write_html(
@@ -119,18 +121,17 @@ def write_html(
     title: str = "Which sentences matter",
 ) -> Path:
     """Write `html_page` to a file; returns its path."""
-    target = Path(path)
-    page = html_page(resampling, table, effects=effects, labels=labels, title=title)
-    target.write_text(page, encoding="utf-8")
-    return target
+    return write_text(path, html_page(resampling, table, effects=effects, labels=labels, title=title))
 
 
 def _keys(labels: Sequence[Label] | None, metric: str) -> str:
     if labels is None:
-        names = {"importance": POSITIVE} if metric != "accuracy" else {"positive": POSITIVE, "negative": NEGATIVE}
-    else:
-        names = {k.replace("_", " "): c for k, c in COLOURS.items() if any(label.kind == k for label in labels)}
-    return _key(names)
+        return _key(_signs(metric))
+    return _key({k.replace("_", " "): c for k, c in COLOURS.items() if any(label.kind == k for label in labels)})
+
+
+def _signs(metric: str) -> Mapping[str, str]:
+    return {"importance": POSITIVE} if metric != "accuracy" else {"positive": POSITIVE, "negative": NEGATIVE}
 
 
 def _key(names: Mapping[str, str]) -> str:

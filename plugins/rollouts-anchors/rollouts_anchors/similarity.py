@@ -15,6 +15,20 @@ Embed: TypeAlias = Callable[[list[str]], Any]
 """Sentences to an array with one row each; of any scale."""
 
 
+ROUNDING = 1e-6
+"""Cosines of rows of single precision are not exact: those of two equal sentences lie this near to 1."""
+
+
+def check_threshold(threshold: float) -> None:
+    """See that a threshold is a cosine.
+
+    Raises:
+        ConfigError: It is not between -1 and 1.
+    """
+    if not -1 <= threshold <= 1:
+        raise ConfigError(f"threshold={threshold!r}: give a cosine, between -1 and 1.")
+
+
 class Embedder:
     """An `Embed` that computes each distinct sentence once and returns rows of length 1.
 
@@ -87,7 +101,7 @@ def count_words(sentences: list[str]) -> NDArray[np.float32]:
     rows = np.zeros((len(sentences), 4096), dtype=np.float32)
     for row, sentence in zip(rows, sentences, strict=True):
         for word in sentence.lower().split():
-            row[crc32(word.encode()) % 4096] += 1
+            row[crc32(word.encode("utf-8", "surrogatepass")) % 4096] += 1
     return rows
 
 

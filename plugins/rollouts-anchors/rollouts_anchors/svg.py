@@ -56,14 +56,14 @@ def _axis(low: float, high: float, height: float) -> tuple[list[str], list[float
     return lines, [offset, factor]
 
 
-def importance_svg(table: ImportanceTable, labels: Sequence[Label] | None) -> str:
-    """Bars along the trace, with intervals."""
+def importance_svg(table: ImportanceTable, labels: Sequence[Label] | None, n: int) -> str:
+    """Bars along a trace of `n` sentences, with intervals; empty places where a table has no row."""
     ends = [v for row in table for v in (row.value, row.low, row.high) if v is not None]
     low, high = min([0.0, *ends]), max([0.0, *ends]) or (0.0 if min([0.0, *ends]) < 0 else 1.0)
     body, (offset, factor) = _axis(low, high, HEIGHT)
-    step = (WIDTH - LEFT) / max(len(table), 1)
-    for k, row in enumerate(table):
-        x = LEFT + k * step
+    step = (WIDTH - LEFT) / max(n, 1)
+    for row in table:
+        x = LEFT + row.position * step
         hover = tip(row_tip(row, labels))
         body.append(
             f'<g class="hover" {hover}><rect class="hit" x="{x:.2f}" y="0" width="{step:.2f}" height="{HEIGHT:g}"/>'
@@ -73,7 +73,9 @@ def importance_svg(table: ImportanceTable, labels: Sequence[Label] | None) -> st
                 f'<text x="{x + step / 2:.2f}" y="{offset + 4:.1f}" text-anchor="middle" fill="{NEUTRAL}">×</text>'
             )
         else:
-            shade = colour(labels, k) if labels is not None else signed(row.value, table.metric != "accuracy")
+            shade = (
+                colour(labels, row.position) if labels is not None else signed(row.value, table.metric != "accuracy")
+            )
             top, size = offset - factor * max(row.value, 0.0), abs(row.value) * factor
             body.append(
                 f'<rect x="{x + 0.12 * step:.2f}" y="{top:.2f}" width="{0.76 * step:.2f}" height="{max(size, 0.8):.2f}"'

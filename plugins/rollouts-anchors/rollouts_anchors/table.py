@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, overload
 
+from rollouts_anchors.files import printable, write_text
+
 
 @dataclass(frozen=True, slots=True)
 class ImportanceRow:
@@ -112,10 +114,8 @@ class ImportanceTable(Sequence[ImportanceRow]):
 
     def write_jsonl(self, path: str | Path) -> Path:
         """One JSON object a line: first how it was computed (`{"about": …}`), then the rows."""
-        target = Path(path)
         lines = [{"about": self.about()}, *self.to_records()]
-        target.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-        return target
+        return write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
     def __str__(self) -> str:
         """The table in plain text."""
@@ -132,4 +132,4 @@ class ImportanceTable(Sequence[ImportanceRow]):
                 f"{row.position:>4} {value:>8} {interval:>18} {row.n_kept:>5} {row.n_removed:>7} {different:>5}  "
                 f"{text}{note}"
             )
-        return head + "\n".join(lines)
+        return printable(head + "\n".join(lines))

@@ -158,11 +158,26 @@ def test_failed_samples_count_by_the_policy_and_never_as_similar_or_different():
         ({"compat": "paper"}, "thought-anchors"),
         ({"similarity": "bert"}, "minilm"),
         ({"similarity": lambda s: np.full((len(s), 2), np.nan)}, "finite"),
+        ({"threshold": 80}, "threshold=80"),
+        ({"threshold": float("nan")}, "threshold=nan"),
+        ({"min_different": -3}, "min_different=-3"),
+        ({"min_different": 0}, "at least one"),
+        ({"smoothing": -1}, "not negative"),
+        ({"n_boot": 1}, "n_boot=1"),
     ],
 )
 def test_what_cannot_be_computed_is_refused(options, match):
     with pytest.raises(ConfigError, match=match):
         importance(Resampling.from_texts(TRACE, arms(0.5, 0.5), truth="3"), **options)
+
+
+@pytest.mark.parametrize("sentence", ["Start here.", "Let me take three of them now."])
+@pytest.mark.parametrize("similarity", ["words", lambda sentences: [[0.1, 0.2, 0.3]] * len(sentences)])
+def test_equal_sentences_are_similar_at_any_threshold(sentence, similarity):
+    trace = Trace.from_text("Q", f"{sentence} So three.")
+    resampling = Resampling.from_texts(trace, {i: [box(3, sentence)] * 6 for i in (0, 1)}, truth="3")
+    row = importance(resampling, "counterfactual", similarity=similarity, threshold=1)[0]
+    assert (row.different_fraction, row.n_different) == (0, 0)
 
 
 def test_nothing_sampled_is_refused():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import io
 import json
 import re
 from html.parser import HTMLParser
@@ -15,7 +13,6 @@ from rollouts_anchors import (
     Label,
     html_page,
     importance,
-    label,
     plot_accuracy,
     plot_circle,
     plot_effects,
@@ -27,15 +24,10 @@ from rollouts_anchors import (
     write_html,
     write_site_files,
 )
-from rollouts_anchors.command import add, report
 from rollouts_anchors.wordpiece import token_ids
 
-from rollouts import RolloutsClient
-from rollouts.exceptions import ConfigError, MalformedResponse, PluginError
+from rollouts.exceptions import ConfigError, PluginError
 from rollouts.resampling import Resampling, Trace
-from rollouts.results import Response, Rollouts
-from rollouts.testing import LoopbackServer
-from rollouts.testing.replies import Reply, chat_reply
 
 EVIL = '<script>document.title="owned"</script><img src=x onerror=alert(1)>"\'&'
 TRACE = Trace.from_text("Q " + EVIL, f"Start here. Use {EVIL} now. So three.")
@@ -82,6 +74,13 @@ def test_effects_embed_each_sentence_once_and_in_batches(monkeypatch):
     assert len(said) == len(set(said))
 
 
+def test_equal_sentences_are_said_at_any_threshold():
+    effects = sentence_effects(resampling(), "words", threshold=1)
+    assert effects.get(0, 2) == pytest.approx(0.6)
+    with pytest.raises(ConfigError, match="give a cosine"):
+        sentence_effects(resampling(), "words", threshold=1.5)
+
+
 def test_without_an_arm_there_is_no_effect():
     effects = sentence_effects(Resampling.from_texts(TRACE, {0: ["a. b."]}), "words")
     assert np.isnan(effects.matrix).all()
@@ -101,40 +100,6 @@ def test_each_sentence_is_embedded_once():
     embedder(["b", "c"])
     assert seen == ["a", "b", "c"]
     assert embedder.similar("a", ["b"]) == pytest.approx([1.0])
-
-
-# ── Labels ──
-
-
-def answering(text):
-    def ask(prompts, n_samples, *, seed, **settings):
-        ask.settings, ask.prompt = settings, prompts[0]
-        return [Rollouts((Response(text),) if text is not None else ())]
-
-    return ask
-
-
-def test_labels_come_from_one_question_and_bad_ones_are_unknown():
-    ask = answering(
-        'Sure: ```json\n{"0": {"function_tags": ["problem_setup", "x"], "depends_on": []}, '
-        '"1": {"function_tags": "plan", "depends_on": ["0", 2, "y"]}}\n```'
-    )
-    labels = label(ask, TRACE, max_tokens=100)
-    assert [one.kind for one in labels] == ["problem_setup", "unknown", "unknown"]
-    assert labels[1].depends_on == (0,)
-    assert ask.settings == {"temperature": 0, "max_tokens": 100}
-    assert "[1] Use " in ask.prompt
-
-
-@pytest.mark.parametrize("text", ["no json", "[1]", None, "{broken"])
-def test_an_answer_without_labels_is_an_error(text):
-    with pytest.raises(MalformedResponse, match="labelling model"):
-        label(answering(text), TRACE)
-
-
-def test_labels_must_fit_the_trace():
-    with pytest.raises(ConfigError, match="1 labels for 3 sentences"):
-        html_page(resampling(), importance(resampling()), labels=[Label("unknown")])
 
 
 # ── Figures ──
@@ -187,6 +152,11 @@ def test_an_accuracy_picture_needs_a_truth():
 
 
 # ── The page ──
+
+
+def test_labels_must_fit_the_trace():
+    with pytest.raises(ConfigError, match="1 labels for 3 sentences"):
+        html_page(resampling(), importance(resampling()), labels=[Label("unknown")])
 
 
 class Reader(HTMLParser):
@@ -270,6 +240,17 @@ def test_the_visualisers_files_have_the_published_shape(tmp_path):
     assert len(files["chunks_resampled.json"]["0"]) == 10
     impacts = files["step_importance.json"][0]["target_impacts"]
     assert [impact["target_chunk_idx"] for impact in impacts] == [1, 2]
+    assert files["summary.json"]["num_chunks"] == 3
+    assert files["summary.json"]["top_influential_steps"][0]["step_text"] == first
+    assert files["problem.json"]["problem"] == TRACE.question
+    assert files["problem.json"]["gt_answer"] == "3"
+    assert files["problem.json"]["nickname"].startswith("Q <script>")
+
+
+def test_one_position_without_effects_has_an_empty_summary():
+    files = site_files(Resampling.from_texts(TRACE, {1: ["a. b."]}, truth="3"), "words")
+    assert files["summary.json"]["avg_importance"] == 0
+    assert files["summary.json"]["top_dependent_steps"] == []
 
 
 # ── The model's word pieces ──
@@ -289,66 +270,3 @@ def test_a_missing_model_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(PluginError, match=r"rollouts-anchors\[embeddings\]"):
         importance(resampling(), similarity="minilm")
-
-
-# ── The command ──
-
-
-def answer(request):
-    """As a service that is always right; every answer has its own id."""
-    if "chat/completions" not in request.path:
-        return None
-    body = request.json()
-    thought = " Two is." if body["messages"][-1]["role"] == "assistant" else "One is. Two is."
-    return Reply(json=chat_reply("\\boxed{3}", thought, id=f"gen-{body['seed']}-{len(request.body)}"))
-
-
-@pytest.fixture
-def client():
-    with LoopbackServer(answer) as server:
-        settings = {"base_url": server.url, "api_key": "x", "progress_bar": False, "provider": {"only": ["loopback"]}}
-        with RolloutsClient("qwen/qwen3-30b-a3b", adapter="openrouter", **settings) as opened:
-            yield opened
-
-
-def arguments(*given):
-    parser = argparse.ArgumentParser()
-    add(parser.add_subparsers())
-    return parser.parse_args(["anchors", "What?", "--model", "m", *given])
-
-
-def test_the_command_samples_resamples_and_writes_everything(client, tmp_path):
-    out = io.StringIO()
-    page, table, site = tmp_path / "a.html", tmp_path / "a.jsonl", tmp_path / "site"
-    given = ("--truth", "3", "--similarity", "words", "--html", page, "--jsonl", table, "--site", site, "-n", "4")
-    assert report(client, arguments(*map(str, given)), out) == 0
-    assert "8 continuations of 2 prefixes" in out.getvalue()
-    assert "<svg" in page.read_text()
-    assert len(table.read_text().splitlines()) == 3
-    assert len(list(site.iterdir())) == 3
-
-
-def test_the_command_can_say_the_plan_alone(client):
-    out = io.StringIO()
-    assert report(client, arguments("--plan"), out) == 0
-    assert out.getvalue().count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    "given", [["--kind", "counterfactual"], ["--site", "x"], ["--metric", "accuracy"], ["--similarity", "bert"]]
-)
-def test_the_command_refuses_before_sampling_what_it_cannot_compute(given):
-    with pytest.raises(ConfigError):
-        report(None, arguments(*given))
-
-
-def test_the_plugin_is_found_and_imports_no_heavy_library():
-    import subprocess
-    import sys
-
-    code = (
-        "import sys, rollouts_anchors.plugin as p; specs = p.rollouts_register_commands(); "
-        "assert [s.name for s in specs] == ['anchors']; print(sorted({'numpy', 'matplotlib'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rollouts_anchors import importance
+from rollouts_anchors import importance, site_files
+from rollouts_anchors.exports import summary
 
 from rollouts.resampling import Resampling, Trace
 from rollouts.typing import Span
@@ -81,6 +82,31 @@ def test_overdeterminedness_equals_the_published_one_where_the_samples_are_the_s
     # Where every sample had an answer the numbers agree; elsewhere the metric left out samples that the lists hold.
     assert sum(abs(a - b) < 1e-9 for a, b in zip(ours, published, strict=True)) >= 50
     assert ours == pytest.approx(published, abs=0.0125)
+
+
+def test_the_summary_equals_the_published_one(folder):
+    published = json.loads((folder / "summary.json").read_text())
+    chunks = json.loads((folder / "chunks_labeled.json").read_text())
+    ours = summary(chunks, json.loads((folder / "step_importance.json").read_text()))
+    assert set(ours) == set(published)
+    for name in ("num_chunks", "avg_importance", "max_importance", "min_importance"):
+        assert ours[name] == pytest.approx(published[name], abs=1e-12)
+    for name, score in (("influential", "outgoing"), ("dependent", "incoming")):
+        for mine, theirs in zip(ours[f"top_{name}_steps"], published[f"top_{name}_steps"], strict=True):
+            assert set(mine) == set(theirs)
+            assert (mine["step_idx"], mine["step_text"]) == (theirs["step_idx"], theirs["step_text"])
+            assert mine[f"avg_{score}_importance"] == pytest.approx(theirs[f"avg_{score}_importance"], abs=1e-12)
+
+
+def test_our_files_have_the_fields_of_the_published_ones(folder, trace):
+    texts = {0: ["Okay.</think>\\boxed{120}"] * 2, 1: ["So.</think>\\boxed{1}"] * 2}
+    files = site_files(Resampling.from_texts(trace, texts, truth="120"), "words")
+    for name, ours in files.items():
+        published = json.loads((folder / name).read_text())
+        assert type(ours) is type(published)
+        if name != "chunks_resampled.json":
+            first, theirs = (ours, published) if isinstance(ours, dict) else (ours[0], published[0])
+            assert set(first) == set(theirs), name
 
 
 def compare_fractions(trace, reference, first_sentences, positions):
