@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
@@ -72,7 +73,7 @@ def let_others_pass(directory: Path) -> None:
     """Let `nobody` reach a temporary directory of pytest's, which makes them for their owner alone."""
     if os.getuid() == 0:
         for folder in (directory, *directory.parents):
-            if "pytest" in str(folder):
+            if folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
                 folder.chmod(folder.stat().st_mode | 0o055)
 
 
