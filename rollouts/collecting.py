@@ -66,20 +66,22 @@ class Collector:
 
     def deliver(self, results: Iterable[tuple[Job, Result]]) -> None:
         """Take what is done."""
+        plain: list[Response] = []
         for job, result in results:
             if isinstance(result, Response):
-                if result.prefill is not None or self._transforms:
-                    result = self._checked(job, result)
+                if result.prefill is None and not self._transforms:
+                    plain.append(result)
                 else:
-                    self._mixture.add(result)
+                    result = self._checked(job, result)
             if self._keep is None:
                 if isinstance(result, Response) and isinstance(result.raw_source, bytes):
                     keep_raw(result, self._spill.take(result.raw_source))
-                self._slots[job.ask.prompt_index][job.index] = result
+                self._slots[job.ask.prompt_index][job.number - job.ask.first_number] = result
             elif isinstance(result, Failure) and self._resolved.settings.on_error == "raise":
                 self._failures.append(result)
             else:
                 self._keep(result)
+        self._mixture.add(plain)
 
     def _checked(self, job: Job, response: Response) -> Result:
         if job.ask.call.require_prefill and response.prefill is not None and response.continued != "yes":
@@ -89,7 +91,7 @@ class Collector:
                 "(provider={'only': ['…']}; `rollouts probe` finds one), or take require_prefill off."
             )
             return job.failure("failed", error, response.attempts)
-        self._mixture.add(response)  # not before: what was refused is no part of the set
+        self._mixture.add([response])  # not before: what was refused is no part of the set
         self._tally.add(response)
         try:
             for transform in self._transforms:

@@ -8,6 +8,7 @@ several fingerprints on one day, nothing that is asked for makes them one, and a
 
 from __future__ import annotations
 
+import operator
 import threading
 import warnings
 from collections import Counter
@@ -21,6 +22,9 @@ LONG = 200
 """Characters from which on equal answers are no chance: at temperature 1 even the surest models differ within that."""
 
 
+_kind = operator.attrgetter("provider", "model")
+
+
 class Mixture:
     """Counts who computed the answers of one call, and what served."""
 
@@ -28,12 +32,11 @@ class Mixture:
 
     def __init__(self) -> None:
         """Nothing is counted yet."""
-        self._counts: dict[tuple[str | None, str | None], int] = {}
+        self._counts: Counter[tuple[str | None, str | None]] = Counter()
 
-    def add(self, response: Response) -> None:
-        """Count one answer."""
-        kind = (response.provider, response.model)
-        self._counts[kind] = self._counts.get(kind, 0) + 1
+    def add(self, responses: Iterable[Response]) -> None:
+        """Count answers."""
+        self._counts.update(map(_kind, responses))
 
     def describe(self) -> str | None:
         """What is mixed: `providers DeepInfra (30), Together (20)`; None where all is of one kind."""

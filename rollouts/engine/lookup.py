@@ -25,9 +25,14 @@ def look_up(store: Store, jobs: Sequence[Job], take: Callable[[list[Kept]], None
     for job in jobs:
         wanted.setdefault(job.ask.request, {})[job.number] = job
     hits: list[Kept] = []
+    request: SampleRequest | None = None
+    numbers: dict[int, Job] = {}
     try:
         for key, response in store.load_many([SampleKey(job.ask.request, job.number) for job in jobs]):
-            found = wanted.get(key.request, {}).pop(key.number, None)
+            if key.request is not request:
+                request = key.request
+                numbers = wanted.get(request, {})
+            found = numbers.pop(key.number, None)
             if found is None:
                 continue  # a cache that tells one sample twice, or tells of others, costs nobody an answer
             if response.pin is not None:
@@ -39,7 +44,7 @@ def look_up(store: Store, jobs: Sequence[Job], take: Callable[[list[Kept]], None
     finally:
         if hits:
             take(hits)
-    return [job for numbers in wanted.values() for job in numbers.values()]
+    return [job for missing in wanted.values() for job in missing.values()]
 
 
 def _stay(job: Job, stored: Response) -> None:
