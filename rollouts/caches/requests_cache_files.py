@@ -122,5 +122,5 @@ class FileStorage:
         try:
             yield
         except OSError as error:
-            todo = folders.advice(error)
-            raise CacheError(f"{self._folder} cannot be {doing}: {error.strerror or error}. {todo}") from error
+            hint = folders.advice(error)
+            raise CacheError(f"{self._folder} cannot be {doing}: {error.strerror or error}. {hint}") from error

@@ -187,12 +187,12 @@ class SqliteStorage:
                     self._open_anew(write)
                 yield self._open
         except sqlite3.Error as error:
-            todo = sqlite_files.advice(error, self._path)
+            hint = sqlite_files.advice(error, self._path)
             doing = "written" if write else "read"
-            raise CacheError(f"{self._path} cannot be {doing}: {cause(error, self._path)}. {todo}") from error
+            raise CacheError(f"{self._path} cannot be {doing}: {cause(error, self._path)}. {hint}") from error
         except OSError as error:
-            doing, todo = "written" if write else "read", folders.advice(error)
-            raise CacheError(f"{self._path} cannot be {doing}: {error.strerror or error}. {todo}") from error
+            doing, hint = "written" if write else "read", folders.advice(error)
+            raise CacheError(f"{self._path} cannot be {doing}: {error.strerror or error}. {hint}") from error
 
     def _open_anew(self, write: bool) -> None:
         if write:

@@ -245,10 +245,10 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            todo = sqlite_files.advice(error, self.path)
+            hint = sqlite_files.advice(error, self.path)
             if sqlite_files.is_damage(error):
-                raise CacheError(f"{self.path} is damaged ({error}). Nothing was changed. {todo}") from error
-            raise CacheError(f"{self.path} cannot be {doing}: {cause(error, self.path)}. {todo}") from error
+                raise CacheError(f"{self.path} is damaged ({error}). Nothing was changed. {hint}") from error
+            raise CacheError(f"{self.path} cannot be {doing}: {cause(error, self.path)}. {hint}") from error
         except OSError as error:
             raise CacheError(
                 f"{self.path} cannot be {doing}: {error.strerror or error}. {folders.advice(error)}"
