@@ -12,7 +12,7 @@ from functools import cache
 from typing import Literal, TypeAlias
 
 from rollouts.resampling.equality import Grade, as_truth, normalize
-from rollouts.resampling.extracting import Extract, InBox, extractor
+from rollouts.resampling.extracting import Extract, extractor
 from rollouts.resampling.words import known_word
 from rollouts.results import Failure, Response
 
@@ -51,7 +51,8 @@ def classify(
 
     Args:
         slot: The sample; a `Failure` is an `error`.
-        find: Finds the answer in a text.
+        find: Finds the answer in a text. That of a text that a limit cut is found by its `in_cut`, where it has one:
+            `12` may have become `120`.
         where: `answer`: after the thought (where the model stopped of itself and left the thought open, in all that
             it wrote); `anywhere`: in thought and answer.
         normalise: What makes equal answers equal strings; None leaves them as they stand.
@@ -61,7 +62,8 @@ def classify(
     cut = slot.finish_reason == "length"
     open_thought = slot.completed_reasoning is False
     text = slot.full if where == "anywhere" or (open_thought and not cut) else "" if open_thought else slot.content
-    found = find.in_cut(text) if cut and isinstance(find, InBox) else find(text)
+    in_cut = getattr(find, "in_cut", None) if cut else None
+    found = find(text) if in_cut is None else in_cut(text)
     if found is None:
         return Answer("truncated" if cut else "no_answer")
     name = normalise(found) if normalise is not None else found

@@ -56,20 +56,37 @@ class InBox:
         return None if first_unopened(text) is None else self(text)
 
 
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Finds the answer in a text, by a named way or a pattern."""
+
+    find: Callable[[str], str | None]
+
+    def __call__(self, text: str) -> str | None:
+        """The answer; None where there is none."""
+        return self.find(text)
+
+    def in_cut(self, text: str) -> str | None:
+        """The answer of a text that a limit cut; None where its next character could have made it another."""
+        found = self.find(text)
+        return found if self.find(text + ("x" if text[-1:].isspace() else "0")) == found else None
+
+
 def extractor(extract: Extract) -> Callable[[str], str | None]:
     r"""A function that finds the answer in a text.
 
     Args:
         extract: `boxed` (the last one), `boxed-first`, `boxed-all` (all of them, joined by commas), `letter` (A–J: in
             the last box that holds one, else the last one stated), `number` (in the last box that holds one, else the
-            last one), `last-line`, `text` (all of it), `forced-box` (what goes on from an open `\boxed{`), a compiled
+            last one; a box with a fraction, root or power counts as it stands), `last-line`, `text` (all of it),
+            `forced-box` (what goes on from an open `\boxed{`), a compiled
             pattern (its first group that took part, else the whole match; the last match counts), or any function.
 
     Raises:
         ConfigError: No such name.
     """
     if isinstance(extract, re.Pattern):
-        return lambda text: _last_match(extract, text)
+        return Finder(lambda text: _last_match(extract, text))
     if callable(extract):
         return extract
     known_word("extract", extract, _EXTRACTORS, also=", a compiled pattern or a function")
@@ -100,7 +117,8 @@ def _last_line(text: str) -> str | None:
 
 _BETWEEN = (
     r"(?:[\W_]|\b(?i:answer|be|boxed|choice|choose|clearly|correct|definitely|i|indeed|is|it|letter|likely|math[a-z]{2}|"
-    r"must|option|probably|s|say|should|so|text(?:[a-z]{2})?|that|the|then|therefore|think|thus|to|was|will|would)\b)"
+    r"must|option|probably|s|say|should|so|text(?:[a-z]{2})?|that|the|then|therefore|think|thus|to|was|will|would)\b"
+    r"|[是为選选项項应該该])"
     r"{0,24}?"
 )
 """What may stand between `answer` and its letter."""
@@ -114,7 +132,7 @@ _LETTER = (
     rf"|(?<![A-Za-z0-9])(A){_GOES_ON}(?=\s+(?:and|as|because|but|by|for|if|not|or|since|so|which|with)\b))"
 )
 _STATED = (
-    re.compile(rf"\b(?i:answer)s?\b{_BETWEEN}{_LETTER}"),
+    re.compile(rf"(?:\b(?i:answer)s?\b|答案){_BETWEEN}{_LETTER}"),
     re.compile(rf"\b(?i:option|choice|choose|chose|pick|select)s?\b{_BETWEEN}{_LETTER}"),
     re.compile(
         r"(?<![A-Za-z0-9])\(([A-J])\)"
@@ -143,28 +161,41 @@ def _letter_of_a_box(content: str) -> str | None:
 
 # ── Numbers ──
 
-_NUMBER = re.compile(r"(?<![\w.])[-−+]?(?:\d{1,3}(?:,\d{3})+(?!,?\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(
+    r"(?<![A-Za-z0-9.])(?<![A-Za-z0-9]_)[-−+]?(?:\d{1,3}(?:,\d{3})+(?!,?\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+    r"(?:[eE][-+]?\d+|/\d+(?![\d/])(?!\.\d))?"
+)
+"""A number, `1/2` too; none that belongs to a name (`x_1`, `v2`)."""
+_GROUPS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:\\[,;: ]|[  \u2009\u202f])\d{3})+(?![\d])")
+"""A number in groups of three, parted by spaces: `10 000`, `10\\,000`."""
+_FORMULA = re.compile(r"\\[dtc]?frac|\\sqrt|\^(?!\{?\\circ)")
+"""What makes another number of those that stand in it."""
 
 
 def _number(text: str) -> str | None:
-    found = _first_found(_last_number, reversed(boxed(text)))
+    found = _first_found(_number_of_a_box, reversed(boxed(text)))
     return _last_number(text) if found is None else found
+
+
+def _number_of_a_box(content: str) -> str | None:
+    return content.strip() if _FORMULA.search(content) else _last_number(content)
 
 
 def _last_number(text: str) -> str | None:
     # LaTeX writes a thousands comma as `{,}` or `,\!`.
+    text = _GROUPS.sub(lambda groups: re.sub(r"\D+", "", groups[0]), text)
     found = _NUMBER.findall(text.replace("{,}", ",").replace(",\\!", ","))
     return found[-1].replace(",", "").replace("−", "-").removeprefix("+") if found else None
 
 
 _EXTRACTORS: dict[str, Callable[[str], str | None]] = {
-    "boxed": lambda text: next(reversed(boxed(text)), None),
-    "boxed-last": lambda text: next(reversed(boxed(text)), None),
-    "boxed-first": lambda text: next(iter(boxed(text)), None),
-    "boxed-all": lambda text: ", ".join(boxed(text)) or None,
+    "boxed": Finder(lambda text: next(reversed(boxed(text)), None)),
+    "boxed-last": Finder(lambda text: next(reversed(boxed(text)), None)),
+    "boxed-first": Finder(lambda text: next(iter(boxed(text)), None)),
+    "boxed-all": Finder(lambda text: ", ".join(boxed(text)) or None),
     "forced-box": InBox(),
-    "letter": _letter,
-    "number": _number,
-    "last-line": _last_line,
-    "text": lambda text: text.strip() or None,
+    "letter": Finder(_letter),
+    "number": Finder(_number),
+    "last-line": Finder(_last_line),
+    "text": Finder(lambda text: text.strip() or None),
 }

@@ -12,10 +12,11 @@ from typing import Any
 
 from rollouts.exceptions import ConfigError
 from rollouts.resampling.answers import Answer
+from rollouts.resampling.braces import closed
 from rollouts.resampling.extracting import Extract, InBox
 from rollouts.resampling.judging import Judging
 from rollouts.resampling.splitters import first_sentence
-from rollouts.resampling.trace import Trace
+from rollouts.resampling.trace import FORCED_LEAD, Trace
 from rollouts.results import Failure, Response, Rollouts
 
 
@@ -30,6 +31,8 @@ class Resampling:
     """The answers forced before sentence i."""
     judging: Judging = field(default_factory=Judging)
     """How answers are found and judged."""
+    forced_lead: str = FORCED_LEAD
+    """What the forced answers begin with; whether it opens a box decides where they are looked for."""
     _firsts: dict[int, list[str]] = field(default_factory=dict, repr=False, compare=False)
     """First sentences already cut, by position; the same for every way of judging."""
     _answers: dict[tuple[int, bool], list[Answer]] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -91,7 +94,7 @@ class Resampling:
         if unknown := sorted(set(changes) - set(known)):
             raise ConfigError(f"{', '.join(unknown)}: judging has the fields {', '.join(known)}.")
         now = {name: getattr(self.judging, name) for name in known}
-        return Resampling(self.trace, self.arms, self.forced, Judging(**{**now, **changes}), self._firsts)
+        return replace(self, judging=Judging(**{**now, **changes}))
 
     @property
     def distinct_arms(self) -> list[Rollouts]:
@@ -114,7 +117,8 @@ class Resampling:
             return done[id(arm)]
 
         arms = {i: kept(arm) for i, arm in self.arms.items()}
-        return Resampling(self.trace, arms, {i: kept(arm) for i, arm in self.forced.items()}, self.judging)
+        forced = {i: kept(arm) for i, arm in self.forced.items()}
+        return replace(self, arms=arms, forced=forced, _firsts={})
 
     @property
     def cost(self) -> float | None:
@@ -125,7 +129,8 @@ class Resampling:
 
     def _forced_judging(self) -> Judging:
         j = self.judging
-        how: Extract = j.extract if callable(j.extract) else InBox(j.extract)
+        in_box = closed(self.forced_lead) != self.forced_lead
+        how: Extract = InBox(j.extract) if in_box and not callable(j.extract) else j.extract
         return Judging(j.truth, how, "anywhere", j.policy, j.normalise)
 
     @classmethod

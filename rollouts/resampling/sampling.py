@@ -95,7 +95,7 @@ def resample(
         got = _in_rounds(ask, todo, rule, judging, size, settings)
     arms = dict(zip(todo.positions, got, strict=False))
     by_position = dict(zip(todo.positions, got[len(arms) :], strict=True)) if forced else {}
-    result = Resampling(trace, arms, by_position, judging)
+    result = Resampling(trace, arms, by_position, judging, forced_lead)
     if result.restarted:
         warnings.warn(
             f"{result.restarted} of {sum(map(len, result.distinct_arms))} samples began anew instead of going on from "

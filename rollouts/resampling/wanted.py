@@ -50,7 +50,11 @@ def wanted(
     prompts = [trace.prompt(i) for i in numbers]
     arms = [Want(prompt, n, first, without=trace.own_number(prompt)) for prompt in prompts]
     if not forced:
+        if forced_samples is not None or forced_settings is not None or forced_lead != FORCED_LEAD:
+            raise ConfigError("forced_samples, forced_settings and forced_lead are for forced=True, which is not set.")
         return Wanted(numbers, tuple(arms), ())
+    if "seed" in (forced_settings or {}):
+        raise ConfigError("forced_settings holds a seed: give seed=, which numbers the forced answers too.")
     # The call's own max_tokens and stop are meant for the continuations.
     own = {**FORCED_SETTINGS, **(forced_settings or {})}
     closed = [trace.forced_prompt(i, forced_lead) for i in numbers]

@@ -8,7 +8,9 @@ import pytest
 
 from rollouts.exceptions import ConfigError
 from rollouts.resampling import boxed, extract
+from rollouts.resampling.answers import answers_of
 from rollouts.resampling.extracting import InBox, forced_box
+from rollouts.results import Response
 
 
 @pytest.mark.parametrize(
@@ -145,3 +147,49 @@ def test_a_forced_answer_ends_at_its_own_brace(text, expected):
 )
 def test_a_forced_box_is_read_as_a_whole_answer_would_be(how, text, expected):
     assert InBox(how)(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"\boxed{10\,000}", "10000"),
+        ("about 10 000 people", "10000"),
+        ("1 234 567.5 m", "1234567.5"),
+        ("in 2024 300 people", "300"),
+        ("1 2 3", "3"),
+        ("答案是50。", "50"),
+        ("共50个", "50"),
+        ("It is _50_", "50"),
+        ("x_1 and v2 only", None),
+        ("It is 1/2.", "1/2"),
+        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\boxed{2\sqrt{3}}", r"2\sqrt{3}"),
+        (r"\boxed{90^\circ}", "90"),
+        (r"\boxed{50 \text{ dollars}}", "50"),
+    ],
+)
+def test_a_number_is_read_as_it_is_written(text, expected):
+    assert extract(text, "number") == expected
+
+
+@pytest.mark.parametrize(("text", "letter"), [("答案是B。", "B"), ("答案选 C", "C")])
+def test_a_letter_is_found_in_chinese(text, letter):
+    assert extract(text, "letter") == letter
+
+
+@pytest.mark.parametrize(
+    ("text", "how", "kind"),
+    [
+        ("The answer is 1", "number", "truncated"),  # it may have become 120
+        ("The answer is 1 and", "number", "answered"),
+        ("The answer is 1 ", "number", "answered"),
+        ("The answer is B", "letter", "truncated"),  # or Because
+        (r"So \boxed{5}", "boxed", "answered"),
+        ("So it is", "text", "truncated"),
+        ("So it is ", "last-line", "truncated"),
+    ],
+)
+def test_what_a_limit_could_have_cut_is_no_answer(text, how, kind):
+    [cut] = answers_of([Response(text, finish_reason="length")], how)
+    [whole] = answers_of([Response(text, finish_reason="stop")], how)
+    assert (cut.kind, whole.kind) == (kind, "answered")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from rollouts.exceptions import ConfigError, UnknownSetting
-from rollouts.resampling import Trace, draw_until, resample, resilience, steer
+from rollouts.resampling import Resampling, Trace, draw_until, resample, resilience, steer
 from rollouts.results import Response, Rollouts
 
 TRACE = Trace.from_text("What?", "Start here. Use the trick. So three.")
@@ -89,6 +91,29 @@ def test_a_forced_answer_begins_with_the_lead_that_was_given(served, client_of):
     result = client_of().resample(TRACE, 1, 1, forced=True, forced_lead="The answer is {", truth="3")
     assert served.asked()[1][0] == "<think>\nStart here.\n</think>\n\nThe answer is {"
     assert result.forced[1].prompt == TRACE.forced_prompt(1, "The answer is {")
+
+
+def test_after_a_lead_without_a_box_the_answer_is_looked_for_in_all_that_was_written():
+    texts = {1: ["we compute:\n\\boxed{50}", "\n50 apples", "so\nwe get 50."]}
+    made = Resampling.from_texts(TRACE, {}, forced=texts, truth="50", extract="number")
+    assert [a.text for a in replace(made, forced_lead="The answer is").answers(1, forced=True)] == ["50"] * 3
+    assert [a.text for a in made.answers(1, forced=True)] != ["50"] * 3  # the default lead opens a box
+
+
+@pytest.mark.parametrize("option", [{"forced_samples": 2}, {"forced_settings": {"stop": []}}, {"forced_lead": "So"}])
+def test_options_of_forced_answers_without_any_are_refused(served, client_of, option):
+    client = client_of()
+    with pytest.raises(ConfigError, match="forced=True"):
+        client.resample(TRACE, 1, 1, **option)
+    with pytest.raises(ConfigError, match="forced=True"):
+        client.plan_resample(TRACE, 1, 1, **option)
+    assert served.asked() == []
+
+
+def test_a_seed_among_the_settings_of_forced_answers_is_refused(served, client_of):
+    with pytest.raises(ConfigError, match="seed="):
+        client_of().resample(TRACE, 1, 1, forced=True, forced_settings={"seed": 5})
+    assert served.asked() == []
 
 
 @pytest.mark.parametrize("wrong", [{"n_accepted": "1"}, {"max_draws": 0}, {"round_size": None}, {"max_draws": 1.5}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 
@@ -190,11 +191,65 @@ def test_rounds_share_one_bar(make):
     assert seen.told == ["made", ("start", None, 4), *["cached"] * 2, *["sample"] * 6, "close"]
 
 
-def test_rounds_share_one_budget(server, make):
+def test_the_positions_of_an_adaptive_run_share_one_budget(server, make):
     rule = width_below(0.001)
     with pytest.raises(BudgetExceeded):
         make().resample(TRACE, 100, 0, until=rule, round_size=5, truth="3", max_total_tokens=30 * 12, max_tokens=20)
     assert 5 < len(chats(server)) <= 12
+
+
+def same(sentence, others):
+    return [1.0 if other == sentence else 0.0 for other in others]
+
+
+def never(response):
+    return False
+
+
+def priced(request):
+    """A cent for each answer."""
+    if "chat/completions" not in request.path:
+        return None
+    body = chat_reply("So \\boxed{1}", " Else now. Start here. End.")
+    body["usage"]["cost"] = 0.01
+    return Reply(json=body)
+
+
+DRAWS = [
+    lambda client, **limits: client.draw_until("What?", never, max_draws=100, round_size=2, **limits),
+    lambda client, **limits: client.draw_until("What?", never, max_draws=100, round_size=1, **limits),
+    lambda client, **limits: client.resilience(TRACE, 0, same, n_samples=2, max_rounds=50, **limits),
+    lambda client, **limits: client.steer(TRACE, 2, "Never.", same, candidates=2, continuations=50, **limits),
+]
+
+
+@pytest.mark.parametrize("draw", DRAWS, ids=["draw_until", "one a round", "resilience", "steer"])
+def test_rounds_share_the_dollars_and_the_error_names_those_that_were_given(server, make, draw):
+    server.reply = priced
+    with pytest.raises(BudgetExceeded, match=r"max_cost=\$0\.055 admits nothing more: \$0\.05 are spent") as caught:
+        draw(make(), max_cost=0.055)
+    assert len(chats(server)) == 5
+    assert all(failure.error is caught.value for rollouts in caught.value.rollouts for failure in rollouts.failures)
+
+
+@pytest.mark.parametrize("draw", DRAWS, ids=["draw_until", "one a round", "resilience", "steer"])
+def test_rounds_share_the_tokens_and_the_error_names_those_that_were_given(server, make, draw):
+    server.reply = priced
+    told = r"max_total_tokens=600 admits nothing more: (\d+) tokens are spent"
+    with pytest.raises(BudgetExceeded, match=told) as caught:
+        draw(make(), max_total_tokens=600, max_tokens=20)
+    assert int(re.search(told, str(caught.value))[1]) == 30 * len(chats(server))
+    assert 10 < len(chats(server)) <= 20
+
+
+def test_a_spent_budget_lets_pass_what_is_cached(server, make):
+    server.reply = priced
+    for sent in (5, 10):
+        with pytest.raises(BudgetExceeded):
+            make().draw_until("What?", never, max_draws=100, round_size=1, max_cost=0.05)
+        assert len(chats(server)) == sent
+    drawn = make().draw_until("What?", never, max_draws=10, round_size=1, max_cost=0.0)
+    assert drawn.draws == 10
 
 
 def test_failed_samples_are_raised_with_the_rest_stored_or_kept_in_their_arms(server, make):
@@ -262,10 +317,6 @@ def test_draws_and_chains_go_through_the_client(server, make):
     client = make()
     drawn = client.draw_until("What?", lambda response: response.seed % 3 == 0, 2, round_size=3)
     assert [r.seed for r in drawn.accepted] == [0, 3]
-
-    def same(sentence, others):
-        return [1.0 if other == sentence else 0.0 for other in others]
-
     assert client.resilience(TRACE, 1, same, n_samples=3).share_gone == 1
     steered = client.steer(TRACE, 1, "Else now.", same, candidates=2, continuations=0)
     assert steered.reached

@@ -71,6 +71,16 @@ def test_rounds_are_judged_whole_and_in_the_order_of_their_numbers(client_of):
     assert {len(arm) for arm in result.arms.values()} == {8}
 
 
+def test_what_was_begun_goes_on_before_another_position_begins(served, client_of, monkeypatch):
+    monkeypatch.setattr("rollouts.client.WINDOW", 2)  # else all first rounds are under way at once
+    client_of().resample(TRACE, 4, until=never, round_size=2, max_concurrency=1)
+    bodies = [request.json() for request in served.server.requests if "chat/completions" in request.path]
+    turns = [body["messages"][-1]["content"] for body in bodies]
+    last_of_the_first = len(turns) - 1 - turns[::-1].index(TURNS[0])
+    assert turns.count(TURNS[0]) == 4
+    assert last_of_the_first < turns.index(TURNS[2])
+
+
 def test_each_position_stops_by_itself_and_a_second_run_sends_nothing(served, client_of):
     def rule(answers, correct):
         return len(answers) >= 6 and answers[-1].text == "1"
