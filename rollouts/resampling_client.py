@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rollouts import resampling
 from rollouts.events import SampleEvent
-from rollouts.exceptions import ConfigError
+from rollouts.exceptions import BudgetExceeded, ConfigError
 from rollouts.plugins import PluginManager
 from rollouts.resources import Resources
 from rollouts.results import Response, Rollouts
@@ -231,8 +231,7 @@ class _Stream:
         self._client = client
         self._rounds = rounds
         self._bar: _OneBar | None = None
-        self._cost = 0.0
-        self._tokens = 0
+        self._spent = _Spent()
 
     def __enter__(self) -> _Stream:
         return self
@@ -255,15 +254,62 @@ class _Stream:
             inner = self._client._progress(merged, None)
             self._bar = None if inner is None else _OneBar(inner)
         shared: dict[str, Any] = {} if self._bar is None else {"progress": self._bar.again}
-        if merged.max_cost is not None:
-            shared["max_cost"] = max(0.0, merged.max_cost - self._cost)
-        if merged.max_total_tokens is not None:
-            shared["max_total_tokens"] = max(0, merged.max_total_tokens - self._tokens)
-        got = self._client._each(wants, {**settings, **shared}, then)
-        for response in (r for rollouts in got for r in rollouts if not r.cached):
-            self._cost += response.usage.cost or 0.0
-            self._tokens += response.usage.total_tokens or 0
+        left = self._spent.left(merged)
+        try:
+            got = self._client._each(wants, {**settings, **shared, **left}, then)
+        except BudgetExceeded as error:
+            self._spent.count(error.rollouts)
+            if any(left[name] != getattr(merged, name) for name in left):
+                # The same error, which the samples that were not sent hold too: it named what was left for this run.
+                error.args = (self._spent.told(merged),)
+            raise
+        self._spent.count(got)
         return got
+
+
+class _Spent:
+    """What the runs of one call have taken together."""
+
+    def __init__(self) -> None:
+        self._cost = 0.0
+        self._known_for = 0
+        self._tokens = 0
+
+    def count(self, got: Sequence[Rollouts]) -> None:
+        """Add the fresh samples of a run."""
+        for response in (r for rollouts in got for r in rollouts if not r.cached):
+            self._tokens += response.usage.total_tokens or 0
+            if response.usage.cost is not None:
+                self._cost += response.usage.cost
+                self._known_for += 1
+
+    def left(self, limits: Settings) -> dict[str, Any]:
+        """The limits of the next run."""
+        left: dict[str, Any] = {}
+        if limits.max_total_tokens is not None:
+            left["max_total_tokens"] = max(0, limits.max_total_tokens - self._tokens)
+        if limits.max_cost is not None:
+            left["max_cost"] = max(0.0, limits.max_cost - self._cost)
+            # A run that knows no price sends one sample to learn it: with a run a sample that went on without end.
+            # No tokens forbid it, and let pass what is cached. The tolerance is for sums of floats.
+            if self._known_for and left["max_cost"] * (1 + 1e-9) < self._cost / self._known_for:
+                left["max_total_tokens"] = 0
+        return left
+
+    def told(self, limits: Settings) -> str:
+        """That the limits of the call admit nothing more."""
+        given, spent = [], []
+        if limits.max_cost is not None:
+            given.append(f"max_cost=${limits.max_cost:g}")
+            spent.append(f"${self._cost:.4g}")
+        if limits.max_total_tokens is not None:
+            given.append(f"max_total_tokens={limits.max_total_tokens:,}")
+            spent.append(f"{self._tokens:,} tokens")
+        return (
+            f"{' and '.join(given)} {'admits' if len(given) == 1 else 'admit'} nothing more: {' and '.join(spent)} are "
+            "spent, and the next sample may take more than is left. What was answered is stored; raise the limit and "
+            "ask again for the rest."
+        )
 
 
 class _OneBar:
