@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rollouts.exceptions import ConfigError
+from rollouts.exceptions import BudgetExceeded, ConfigError
 
 if TYPE_CHECKING:
-    from rollouts.resampling import Asker
     from rollouts_anchors.similarity import Embedder
 
 
@@ -45,7 +46,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--provider", help="the one provider that may answer, where the service routes among several")
     parser.add_argument("--temperature", type=float, help="default: the provider's own")
     parser.add_argument("--max-tokens", type=int, help="default: the provider's own")
-    parser.add_argument("--max-cost", type=float, help="US dollars that may be spent")
+    parser.add_argument("--max-cost", type=float, help="US dollars that may be spent in all, labels included")
     parser.add_argument("--html", help="write the page here")
     parser.add_argument("--jsonl", help="write the table here, one JSON object a line")
     parser.add_argument("--site", help="write the files of the public visualiser into this folder")
@@ -66,21 +67,21 @@ def run(arguments: argparse.Namespace) -> int:
             return report(client, arguments)
         # A client of its own: the trace's temperature, length and provider are not for this model.
         with RolloutsClient(model=arguments.labels, **where) as labeller:
-            return report(client, arguments, ask_labels=labeller.generate_many)
+            return report(client, arguments, labeller=labeller)
 
 
 def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(arguments, name)) is not None}
 
 
-def report(client: Any, arguments: argparse.Namespace, out: Any = None, *, ask_labels: Asker | None = None) -> int:
+def report(client: Any, arguments: argparse.Namespace, out: Any = None, *, labeller: Any = None) -> int:
     """Sample, resample and write, with any client; returns the exit code.
 
     Args:
         client: Samples.
         arguments: Of the command line.
         out: Where to print; standard output when None.
-        ask_labels: Asks the model that labels; no labels when None.
+        labeller: A client of the model that labels; no labels when None.
     """
     from rollouts_anchors.effects import sentence_effects
     from rollouts_anchors.exports import site_files, write_site_files
@@ -91,22 +92,34 @@ def report(client: Any, arguments: argparse.Namespace, out: Any = None, *, ask_l
     out = out or sys.stdout
     metric: Any = arguments.metric or ("accuracy" if arguments.truth else "js")
     embed = _checked(client, arguments, metric)
-    response = client.generate(arguments.question, 1, seed=arguments.seed)[0]
+    budget = _Budget(arguments.max_cost, *filter(None, (client, labeller)))
+    with budget.step("the trace", client) as left:
+        response = client.generate(arguments.question, 1, seed=arguments.seed, **left)[0]
+    if not (response.thought or "").strip() and response.reasoning_kind not in ("summary", "encrypted"):
+        raise ConfigError(
+            "the sample has no thought, so there is nothing to resample: end the question with <think>, which opens a "
+            "thought, or with <think> and how the thought begins; or ask a model that thinks."
+        )
     trace = client.trace(response, style=arguments.style)
     forced = arguments.forced or arguments.kind == "forced"
     print(client.plan_resample(trace, arguments.n_samples, forced=forced), file=out)
     if arguments.plan:
         return 0
     # Before the many: an answer without labels ends the command while little is spent.
-    labels = None if ask_labels is None else label(ask_labels, trace)
-    resampling = client.resample(
-        trace,
-        arguments.n_samples,
-        forced=forced,
-        truth=arguments.truth,
-        extract=arguments.extract,
-        where="anywhere" if arguments.anywhere else "answer",
-    )
+    labels = None
+    if labeller is not None:
+        with budget.step("the labels", labeller) as left:
+            labels = label(labeller.generate_many, trace, **left)
+    with budget.step("the resampling", client) as left:
+        resampling = client.resample(
+            trace,
+            arguments.n_samples,
+            forced=forced,
+            truth=arguments.truth,
+            extract=arguments.extract,
+            where="anywhere" if arguments.anywhere else "answer",
+            **left,
+        )
     table = importance(resampling, arguments.kind, metric, similarity=embed)
     print(table, file=out)
     if arguments.jsonl:
@@ -119,6 +132,44 @@ def report(client: Any, arguments: argparse.Namespace, out: Any = None, *, ask_l
         files = site_files(resampling, embed, labels=labels, effects=effects)
         print("visualiser's files:", *write_site_files(arguments.site, files), file=out)
     return 0
+
+
+class _Budget:
+    """What `--max-cost` leaves for each step: a client's own `max_cost` holds for one run, and there are several."""
+
+    def __init__(self, limit: float | None, *clients: Any) -> None:
+        self._limit = limit
+        self._clients = clients
+
+    @property
+    def _spent(self) -> float:
+        return float(sum(client.usage.cost for client in self._clients))
+
+    @contextmanager
+    def step(self, what: str, client: Any) -> Iterator[dict[str, Any]]:
+        """The settings that keep a step of `client` within what is left.
+
+        Raises:
+            BudgetExceeded: It needs more; the limit and the sum are the command's.
+        """
+        left: dict[str, Any] = {}
+        if self._limit is not None:
+            left["max_cost"] = max(0.0, self._limit - self._spent)
+            usage = client.usage
+            mean = usage.cost / usage.cost_known_for if usage.cost_known_for else 0.0
+            # A run that knows no price sends one sample to learn it. No tokens forbid it where the money is out, and
+            # let pass what is cached. The tolerance is for sums of floats.
+            if not left["max_cost"] or left["max_cost"] * (1 + 1e-9) < mean:
+                left["max_total_tokens"] = 0
+        try:
+            yield left
+        except BudgetExceeded as error:
+            if self._limit is not None and left != {"max_cost": self._limit}:  # else it names them already
+                error.args = (
+                    f"--max-cost {self._limit:g} does not suffice for {what}: ${self._spent:.4g} are spent in all. "
+                    "What was answered is stored; raise the limit and run the command again for the rest.",
+                )
+            raise
 
 
 def _checked(client: Any, arguments: argparse.Namespace, metric: str) -> Embedder | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import io
 import json
+from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 from rollouts_anchors.command import add, report, run
 
 from rollouts import RolloutsClient
-from rollouts.exceptions import ConfigError
+from rollouts.exceptions import BudgetExceeded, ConfigError
 from rollouts.results import Response, Rollouts
+from rollouts.results.totals import Totals
 from rollouts.testing import LoopbackServer
 from rollouts.testing.replies import Reply, chat_reply
 
@@ -32,10 +35,38 @@ def server():
 
 
 @pytest.fixture
-def client(server):
+def make(server):
+    """Clients of one server and one cache."""
     settings = {"base_url": server.url, "api_key": "x", "progress_bar": False, "provider": {"only": ["loopback"]}}
-    with RolloutsClient("qwen/qwen3-30b-a3b", adapter="openrouter", **settings) as opened:
-        yield opened
+    with ExitStack() as opened:
+        yield lambda: opened.enter_context(RolloutsClient("qwen/qwen3-30b-a3b", adapter="openrouter", **settings))
+
+
+@pytest.fixture
+def client(make):
+    return make()
+
+
+@pytest.fixture
+def clients(make):
+    """One that samples, one that labels."""
+    return make(), make()
+
+
+@pytest.fixture
+def paid(server):
+    """Takes a cent for each answer, labels too."""
+
+    def reply(request):
+        if "chat/completions" not in request.path:
+            return None
+        labels = b"numbered sentences" in request.body
+        body = chat_reply('{"0": {"function_tags": ["self_checking"]}}') if labels else answer(request).json
+        body["usage"]["cost"] = 0.01
+        return Reply(json=body)
+
+    server.reply = reply
+    return server
 
 
 def arguments(*given):
@@ -69,9 +100,10 @@ def test_the_command_adds_labels_and_forced_answers_where_they_are_asked_for(cli
         text = '{"0": {"function_tags": ["problem_setup"]}, "1": {"function_tags": ["self_checking"]}}'
         return [Rollouts((Response(text),))]
 
+    labeller = SimpleNamespace(generate_many=ask, usage=Totals())
     page, site = tmp_path / "a.html", tmp_path / "site"
     given = ["--truth", "3", "--similarity", "words", "--forced", "--html", page, "--site", site, "-n", "2"]
-    assert report(client, arguments(*map(str, given)), io.StringIO(), ask_labels=ask) == 0
+    assert report(client, arguments(*map(str, given)), io.StringIO(), labeller=labeller) == 0
     text = page.read_text()
     assert "problem setup" in text
     assert "forced answer" in text
@@ -79,6 +111,41 @@ def test_the_command_adds_labels_and_forced_answers_where_they_are_asked_for(cli
     chunks = json.loads((site / "chunks_labeled.json").read_text())
     assert [chunk["function_tags"] for chunk in chunks] == [["problem_setup"], ["self_checking"]]
     assert len(asked) == 1
+
+
+def chats(server):
+    return sum("chat/completions" in request.path for request in server.requests)
+
+
+@pytest.mark.parametrize(
+    ("limit", "told", "sent"),
+    [
+        ("0", r"--max-cost 0 does not suffice for the trace: \$0 are spent", 0),
+        ("0.01", r"--max-cost 0.01 does not suffice for the labels: \$0.01 are spent", 1),
+        ("0.025", r"--max-cost 0.025 does not suffice for the resampling: \$0.02 are spent", 2),
+        ("0.05", r"--max-cost 0.05 does not suffice for the resampling: \$0.05 are spent", 5),
+    ],
+)
+def test_max_cost_holds_for_trace_labels_and_resampling_together(paid, clients, limit, told, sent):
+    client, labeller = clients
+    with pytest.raises(BudgetExceeded, match=told):
+        report(client, arguments("-n", "4", "--max-cost", limit), io.StringIO(), labeller=labeller)
+    assert chats(paid) == sent
+
+
+def test_what_is_cached_takes_nothing_of_max_cost(paid, clients, make):
+    for client, labeller in (clients, (make(), make())):
+        assert report(client, arguments("-n", "4", "--max-cost", "0.1"), io.StringIO(), labeller=labeller) == 0
+    client, labeller = make(), make()
+    assert report(client, arguments("-n", "4", "--max-cost", "0"), io.StringIO(), labeller=labeller) == 0
+    assert chats(paid) == 10
+
+
+def test_a_sample_without_thought_is_told_with_what_a_shell_can_do(client, server):
+    server.reply = lambda request: Reply(json=chat_reply("\\boxed{3}", None))
+    with pytest.raises(ConfigError, match="end the question with <think>") as caught:
+        report(client, arguments(), io.StringIO())
+    assert "from_text" not in str(caught.value)
 
 
 def test_the_labelling_model_gets_none_of_the_traces_settings(monkeypatch, tmp_path):
