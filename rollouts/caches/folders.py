@@ -113,7 +113,7 @@ def leads_inside(path: str, root: str) -> bool:
 def read_file(path: str, root: str, flags: int = _OPEN) -> bytes | None:
     """A file's bytes, None where there is none. A link is followed where it leads to a file in `root`.
 
-    `NO_TEXT` for what is no file or leads out, `UNREADABLE` for a file that we have no right to read.
+    `NO_TEXT` for what is no file, leads out or nowhere, `UNREADABLE` for a file that we have no right to read.
 
     Raises:
         CacheError: The folder cannot be searched, or the disk fails.
@@ -122,7 +122,7 @@ def read_file(path: str, root: str, flags: int = _OPEN) -> bytes | None:
         file = os.open(path, flags)
     except OSError as error:
         if error.errno in ABSENT:
-            return None
+            return NO_TEXT if flags == _FOLLOW else None  # a link that leads nowhere takes the name all the same
         if error.errno == errno.ELOOP and flags != _FOLLOW:
             return read_file(path, root, _FOLLOW) if leads_inside(path, root) else NO_TEXT
         return _not_read(path, error)

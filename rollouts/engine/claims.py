@@ -46,9 +46,8 @@ class Claims:
                     owned.append(job)
         return owned
 
-    def settle(self, jobs: Iterable[Job]) -> list[tuple[Job, list[Job]]]:
-        """Give claims up because the samples are there; returns each job that had parked ones, with those."""
-        waiting = []
+    def settle(self, jobs: Iterable[Job], waiting: list[tuple[Job, list[Job]]]) -> None:
+        """Give claims up because the samples are there; each job that had parked ones goes to `waiting`, with those."""
         request: SampleRequest | None = None
         owners: dict[int, Job] = {}
         with self._lock:
@@ -62,7 +61,6 @@ class Claims:
                     if self._parked and (parked := self._parked.pop((request.fingerprint, job.number), None)):
                         waiting.append((job, parked))
             self._tidy(request, owners)
-        return waiting
 
     def give_up(self, job: Job) -> Job | None:
         """Give a claim or a place in its queue up; returns the parked job that owns the claim now, if any."""

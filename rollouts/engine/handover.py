@@ -14,11 +14,25 @@ def settle(kept: list[tuple[Job, Response]]) -> None:
     """Give up the claims of samples that are durable, and hand copies to those who wait for them."""
     if kept[0][0].run.call.store is None:
         return
-    waiting = CLAIMS.settle(job for job, _ in kept)
+    waiting: list[tuple[Job, list[Job]]] = []
+    try:
+        CLAIMS.settle((job for job, _ in kept), waiting)
+        _hand_copies(kept, waiting)
+    except BaseException:
+        # Ctrl-C on a caller's own thread: the runs of others must not wait for ever.
+        CLAIMS.settle((job for job, _ in kept), waiting)
+        _hand_copies(kept, waiting)
+        raise
+
+
+def _hand_copies(kept: list[tuple[Job, Response]], waiting: list[tuple[Job, list[Job]]]) -> None:
+    """Serve `waiting`, each removed when it is served; one that is served twice takes it once."""
     answers = dict(kept) if waiting else {}
-    for job, parked in waiting:
+    while waiting:
+        job, parked = waiting[-1]
         store = job.run.call.store
-        for other in parked:
+        while parked:
+            other = parked[-1]
             # This call made no request for it: to its user the answer is a cached one.
             response = replace(answers[job], cached=True)
             theirs = other.run.call.store
@@ -27,6 +41,8 @@ def settle(kept: list[tuple[Job, Response]]) -> None:
             else:
                 other.given = response
                 hand_on(other)
+            parked.pop()
+        waiting.pop()
 
 
 def hand_on(job: Job) -> None:

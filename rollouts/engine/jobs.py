@@ -188,6 +188,8 @@ class Job:
     # A cached sample has a job for a moment only: what the work on the others brings lies in `__dict__` when it comes.
     __slots__ = ("__dict__", "ask", "number", "run")
 
+    taken = False
+    """True when its run has its result."""
     given: Response | None = None
     """An answer that another run got for us and that is still to be stored in our cache."""
     requests = 0

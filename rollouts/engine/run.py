@@ -83,6 +83,7 @@ class Run:
         self._eager = eager
         self._source = Source(asks, self)
         self._withdrawn = False
+        self._leaving: list[Job] = []
         self._scouting = Scouting(self._submit)
         self._outstanding = 0
         self._wake_at = 1
@@ -135,6 +136,8 @@ class Run:
         if self.stop.is_set():
             self._withdraw()
         else:
+            if self._scouting.due:
+                self._scouting.release()
             self._refill()
         self._drain()
         if self.stop.is_set():
@@ -154,6 +157,8 @@ class Run:
     def tick(self) -> None:
         """Say now and then how it goes."""
         self._reporter.tick(self)
+        if self._scouting.due:
+            self.wake()
 
     def end(self, error: BaseException | None = None) -> None:
         """Announce the end."""
@@ -226,7 +231,10 @@ class Run:
                 self._drain()
             self._drain()
         finally:
-            self.cut()
+            try:
+                self._give_back()  # a second Ctrl-C may have come in the middle of it
+            finally:
+                self.cut()
 
     def abandon(self) -> None:
         """Nobody wants the rest: withdraw what is unsent, give what is in flight the grace in the background."""
@@ -316,9 +324,12 @@ class Run:
     def _drain(self) -> None:
         # Taken before removed: an interrupt between the two repeats an assignment instead of losing a result.
         while self.done:
-            self._take(self.done[0])
+            job = self.done[0][0]
+            if not job.taken:  # an interrupt may have handed a result over twice
+                self._take(self.done[0])
+                job.taken = True
+                self._outstanding -= 1
             self.done.popleft()
-            self._outstanding -= 1
         store = self.call.store
         problem = store.unreported() if store is not None else None
         if problem is not None:
@@ -332,20 +343,22 @@ class Run:
         self._deliver((done,))
 
     def _withdraw(self) -> None:
-        """Give up what has not begun; once per run."""
-        if self._withdrawn:
-            return
-        self._withdrawn = True
-        for job in self._scouting.withdraw() + self.pool.withdraw(self.lane) + CLAIMS.leave(self):
-            self._lose(job, self.stop_error)
+        """Give up what has not begun. Of what an interrupt left of that, the next call takes care."""
+        if not self._withdrawn:
+            self._leaving += self._scouting.withdraw() + self.pool.withdraw(self.lane) + CLAIMS.leave(self)
+            self._withdrawn = True
+        while self._leaving:
+            self._lose(self._leaving[-1], self.stop_error)
+            self._leaving.pop()
 
     def _give_back(self) -> None:
         """After an interrupt: as `_withdraw`, and also what was being taken when it came."""
-        for job in self._source.taken:
-            heir = CLAIMS.give_up(job)
+        taken = self._source.taken
+        while taken:
+            heir = CLAIMS.give_up(taken[-1])
             if heir is not None:
                 hand_on(heir)
-        self._source.taken = []
+            taken.pop()
         self._withdraw()
         self._drain()
 

@@ -1,12 +1,13 @@
 """Sends the first sample with a prefill ahead of the others, so that a refusal costs one request and not 64.
 
-Those held back are claimed, and others may wait for them: so they go out from whatever thread sees that the time has
-come, and never wait for a caller who looks at an answer and comes back for the next one later, or not at all.
+Those held back are claimed, and others may wait for them: so the worker that is done with the first one sends them on,
+and nobody waits for a caller who looks at an answer and comes back for the next one later, or not at all.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ nobody should wait."""
 class Scouting:
     """The samples of one run that wait for what becomes of its first one with a prefill."""
 
-    __slots__ = ("_held", "_lock", "_scout", "_send", "_timer")
+    __slots__ = ("_held", "_lock", "_scout", "_send", "_until")
 
     def __init__(self, send: Callable[[list[Job]], None]) -> None:
         """Hold nothing back; `send` gets what was, on the thread that releases it."""
@@ -29,7 +30,12 @@ class Scouting:
         self._lock = threading.Lock()
         self._held: list[Job] = []
         self._scout: Job | None = None
-        self._timer: threading.Timer | None = None
+        self._until = 0.0
+
+    @property
+    def due(self) -> bool:
+        """True when those held back have waited long enough."""
+        return bool(self._held) and time.monotonic() >= self._until
 
     def admit(self, jobs: list[Job]) -> list[Job]:
         """Those of `jobs` that may be sent now; the others are held back until the first one is done."""
@@ -42,9 +48,7 @@ class Scouting:
                 return jobs
             self._scout = scout
             self._held = [job for job in jobs if job is not scout]
-            self._timer = threading.Timer(HEAD_START, self.release)
-            self._timer.daemon = True
-            self._timer.start()
+            self._until = time.monotonic() + HEAD_START
             return [scout]
 
     def over(self, job: Job) -> None:
@@ -62,9 +66,6 @@ class Scouting:
         """Take those that were held back, to be sent no more."""
         with self._lock:
             held, self._held, self._scout = self._held, [], None
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
             return held
 
 

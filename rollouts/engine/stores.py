@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -25,6 +26,9 @@ from rollouts.results.codec import is_answer
 from rollouts.typing import CacheBackend
 
 logger = logging.getLogger("rollouts")
+
+SLOW = 1.0
+"""Seconds from which on a store that fails has waited for something."""
 
 Kept = tuple[Job, Response]
 StoreMany: TypeAlias = Callable[[Sequence[tuple[SampleKey, Response]]], Mapping[SampleKey, Response] | None]
@@ -104,25 +108,28 @@ class Store:
 
     def _store_batch(self, batch: list[Kept]) -> list[Kept]:
         assert self._store_many is not None
+        began = time.monotonic()
         try:
             there = self._store_many([(job.key, response) for job, response in batch])
         except BaseException as error:  # even `sys.exit()` in a plugin must not take the leader from those who wait
-            if self._unusable or (len(batch) == 1 and isinstance(error, CacheError)):
+            slow = time.monotonic() - began >= SLOW
+            if slow and (self._unusable or (len(batch) == 1 and isinstance(error, CacheError))):
                 self._fail(batch[0][0], error)
                 return batch
-            return self._store_apart(batch)
+            return self._store_apart(batch, slow=slow)
         self._unusable = False
         if not there or not isinstance(there, Mapping):
             return batch
         return [_standing(kept, there.get(kept[0].key)) for kept in batch]
 
-    def _store_apart(self, batch: list[Kept]) -> list[Kept]:
+    def _store_apart(self, batch: list[Kept], *, slow: bool) -> list[Kept]:
         """Store what could not be stored together: one bad entry must not cost the others their place.
 
-        Where the first and the last fail too, it is the storage, and each try may wait a minute for its lock.
+        Where that failed `slow`ly, and the first and the last fail too, it is the storage: each further try might wait
+        a minute for a lock.
         """
         ends = {i: self._store_one(batch[i]) for i in {0, len(batch) - 1}}
-        if len(batch) > 1 and not any(ends.values()):
+        if slow and len(batch) > 1 and not any(ends.values()):
             self._unusable = True
             return batch
         between = {i: self._store_one(batch[i]) for i in range(1, len(batch) - 1)}

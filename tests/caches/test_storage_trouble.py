@@ -51,6 +51,21 @@ def test_a_stored_error_is_asked_again_and_gives_way_to_the_answer(make, tmp_pat
     cache.close()
 
 
+@pytest.mark.parametrize("kind", ["json", "requests-cache filesystem"])
+def test_a_link_that_leads_nowhere_holds_nobody_up_and_costs_no_sample(kind, tmp_path):
+    cache = MAKERS[kind](tmp_path)
+    store(cache, 0)
+    [file] = tmp_path.rglob("*.json")
+    file.unlink()
+    file.symlink_to("gone.json")
+    cache = MAKERS[kind](tmp_path)
+    store(cache, 0)
+    with pytest.warns(RolloutsWarning, match="is no sample|is not sample"):
+        assert load(cache, [0])[0].content == "Four. (0)"
+    assert file.is_symlink()
+    cache.close()
+
+
 def test_who_stores_second_is_given_the_answer_that_stays(make, tmp_path):
     one, two, key = make(tmp_path), make(tmp_path), SampleKey(sample_request(), 0)
     assert one.store(key, sample_response(0, "first")) is None

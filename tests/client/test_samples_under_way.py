@@ -191,18 +191,6 @@ def test_whoever_looks_at_the_first_answer_may_ask_for_those_that_wait_behind_it
     assert len(server.requests) == 6
 
 
-def test_those_that_wait_behind_a_slow_first_answer_go_out_though_nobody_comes_back(server, prefilling, monkeypatch):
-    monkeypatch.setattr("rollouts.engine.scouting.HEAD_START", 0.05)
-    prefilling().generate(PREFILLED[0])
-    server.hold()
-    stream = prefilling().as_completed(PREFILLED, n_samples=3)
-
-    assert next(stream).cached
-    server.wait_for(6)
-    server.release()
-    assert len(list(stream)) == 5
-
-
 def test_a_client_closed_while_samples_wait_behind_the_first_lets_go_of_them(server, prefilling):
     prefilling().generate(PREFILLED[0])
     server.hold()

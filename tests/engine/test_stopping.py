@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gc
+import itertools
 import os
 import signal
 import subprocess
@@ -19,7 +20,9 @@ from pathlib import Path
 import pytest
 
 from rollouts import RolloutsClient
+from rollouts.caches import json_files
 from rollouts.engine.claims import CLAIMS
+from rollouts.engine.run import Run
 from rollouts.exceptions import CacheError, RolloutsError, TransportError
 from rollouts.testing.replies import default_reply
 from rollouts.testing.server import LoopbackServer, Reply
@@ -323,6 +326,69 @@ def test_a_call_goes_on_after_an_interrupt_while_workers_were_starting(server, t
 
     assert [len(rollouts) for rollouts in later] == [4]
     assert len(CLAIMS) == 0
+
+
+def test_a_second_interrupt_while_claims_are_given_up_leaves_none(server, tmp_path, monkeypatch):
+    server.hold()
+    client = client_of(server, tmp_path, max_concurrency=2)
+    interrupts, lost = iter([KeyboardInterrupt]), itertools.count()
+    wait, lose = Run.wait, Run._lose
+
+    def interrupted(self, timeout=0.1):
+        for interrupt in interrupts:
+            raise interrupt
+        wait(self, timeout)
+
+    def interrupted_again(self, job, error):
+        if next(lost) == 4:
+            raise KeyboardInterrupt
+        lose(self, job, error)
+
+    monkeypatch.setattr(Run, "wait", interrupted)
+    monkeypatch.setattr(Run, "_lose", interrupted_again)
+    with pytest.raises(KeyboardInterrupt):
+        client.generate("Hello", n_samples=50)
+    server.release()
+    again = client.generate("Hello", n_samples=50)  # would wait for ever for what nobody lets go
+    client.close()
+
+    assert len(again) == 50
+    assert len(CLAIMS) == 0
+
+
+def test_an_interrupt_while_copies_are_handed_over_leaves_nobody_waiting(server, tmp_path, monkeypatch):
+    first = client_of(server, tmp_path)
+    first.generate("Hello", n_samples=3)
+    second = client_of(server, tmp_path)
+    results = []
+    waiter = threading.Thread(target=lambda: results.append(second.generate("Hello", n_samples=3)))
+    load = json_files.JsonCache.load_many
+
+    def load_late(self, keys):
+        if not waiter.ident:
+            waiter.start()
+            while CLAIMS.parked < 3:
+                time.sleep(0.005)
+        yield from load(self, keys)
+
+    interrupts = iter([KeyboardInterrupt])
+
+    def interrupted(*arguments, **changes):
+        for interrupt in interrupts:
+            raise interrupt
+        return dataclasses.replace(*arguments, **changes)
+
+    monkeypatch.setattr(json_files.JsonCache, "load_many", load_late)
+    monkeypatch.setattr("rollouts.engine.handover.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        first.generate("Hello", n_samples=3)
+    waiter.join(10)
+
+    assert [len(rollouts) for rollouts in results] == [3]
+    assert len(server.requests) == 3
+    assert len(CLAIMS) == 0
+    first.close()
+    second.close()
 
 
 class Unreadable:

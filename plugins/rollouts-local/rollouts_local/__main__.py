@@ -59,8 +59,8 @@ def _serve(config: ServerConfig, port: int) -> None:
             "port": port,
         }
     )
-    print(f"{server.listening_address}/v1", flush=True)
     try:
+        print(f"{server.listening_address}/v1", flush=True)
         threading.Event().wait()
     except KeyboardInterrupt:
         # llama.cpp's own way out hangs while a request is under way.
