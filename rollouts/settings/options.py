@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-_WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+")
-_SECRET = frozenset(
-    {"apikey", "auth", "authorization", "cookie", "credential", "credentials", "key", "pass", "passphrase"}
-    | {"passwd", "password", "pwd", "secret", "sslpassword", "token"}
+_SECRET = re.compile(
+    r"(?i)pass(?:w|phrase|$)|pwd|secret|credential|cookie|auth(?!or(?:s|ed)?(?:\b|_))|tokens?$"
+    r"|(?:api|access|private)_?keys?|(?:^|[-_. ])keys?$"
 )
-"""Words of a name whose value is a secret: `password`, `auth_token`, `aws_secret_access_key`."""
+"""Names whose value is a secret: `password`, `auth_token`, `aws_secret_access_key`, `tokens`."""
+_SECRET_NUMBER = re.compile(r"(?i)passw|pwd|secret")
+"""The same for a number: `max_tokens` is none."""
+_DSN = re.compile(r"(?i)\b(?:passw\w*|pwd|secret)\s*=")
+"""What a connection string has: `host=db password=…`."""
 
 
 class Options(dict[str, Any]):
@@ -59,10 +62,12 @@ def public_url(url: str) -> str:
 
 def _shown(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _shown(str(key), item) for key, item in value.items()}
+        return {key: _shown(_within(name, key), item) for key, item in value.items()}
+    if _is_pair(value):
+        return (value[0], "…")
     if isinstance(value, (list, tuple)):
         return [_shown(name, item) for item in value]
-    if isinstance(value, (str, bytes)) and _is_named_secret(name):
+    if _is_secret_scalar(name, value):
         return "…"
     if not isinstance(value, str) or "://" not in value:
         return value
@@ -73,12 +78,37 @@ def _shown(name: str, value: Any) -> Any:
 def _parted(name: str, value: Any) -> tuple[Any, Any]:
     """A value without its secrets, and the secrets; None for none."""
     if isinstance(value, Mapping):
-        parts = {key: _parted(str(key), item) for key, item in value.items()}
+        parts = {key: _parted(_within(name, key), item) for key, item in value.items()}
         plain = {key: kept for key, (kept, secret) in parts.items() if secret is None or kept is not None}
         return plain, {key: secret for key, (_, secret) in parts.items() if secret is not None} or None
     if isinstance(value, (list, tuple)):
-        return (None, value) if any(_parted(name, item)[1] is not None for item in value) else (value, None)
-    return (None, value) if _is_secret(name, value) else (value, None)
+        held = _is_pair(value) or any(_parted(name, item)[1] is not None for item in value)
+        return (None, value) if held else (value, None)
+    held = _is_secret_scalar(name, value) or (isinstance(value, str) and "://" in value and _has_password(value))
+    return (None, value) if held else (value, None)
+
+
+def _within(name: str, key: Any) -> str:
+    """The name of what stands under `key` in something called `name`: what is in a secret is one."""
+    return name if _SECRET.search(name) else str(key)
+
+
+def _is_pair(value: Any) -> bool:
+    """True for a name and its secret, as headers come: `("Authorization", "Bearer …")`."""
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and bool(_SECRET.search(value[0]))
+    )
+
+
+def _is_secret_scalar(name: str, value: Any) -> bool:
+    if isinstance(value, (str, bytes)):
+        return bool(value) and (
+            _SECRET.search(name) is not None or (isinstance(value, str) and bool(_DSN.search(value)))
+        )
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(_SECRET_NUMBER.search(name))
 
 
 def _joined(plain: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,16 +119,6 @@ def _joined(plain: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, A
     return joined
 
 
-def _is_secret(name: str, value: Any) -> bool:
-    if not isinstance(value, (str, bytes)) or not value:
-        return False
-    return _is_named_secret(name) or (isinstance(value, str) and "://" in value and _has_password(value))
-
-
-def _is_named_secret(name: str) -> bool:
-    return not _SECRET.isdisjoint(word.lower() for word in _WORDS.findall(name))
-
-
 def _has_password(url: str) -> bool:
     try:
         parts = urlsplit(url.strip())
@@ -107,4 +127,4 @@ def _has_password(url: str) -> bool:
     userinfo = parts.netloc.rpartition("@")[0]
     # An @ further behind: a password with a / in it.
     behind = "@" in parts.path + parts.query + parts.fragment
-    return ":" in userinfo or behind or any(_is_named_secret(name) for name, _ in parse_qsl(parts.query))
+    return ":" in userinfo or behind or any(_SECRET.search(name) for name, _ in parse_qsl(parts.query))

@@ -345,6 +345,11 @@ SECRET_OPTIONS = [
     {"url": f"postgresql://host/db?sslpassword={HELD}"},
     {"nodes": [f"redis://:{HELD}@one", "redis://two"]},
     {"url": f"redis://:a/{HELD}@host"},
+    {"authtoken": HELD, "dbpassword": HELD, "secretkey": HELD},
+    {"keys": [HELD], "api_keys": [HELD], "tokens": HELD},
+    {"password": {"value": HELD}, "passwords": {"author": HELD}},
+    {"headers": [("Authorization", HELD), ("Accept", "json")]},
+    {"dsn": f"host=db password={HELD}"},
 ]
 
 
@@ -362,7 +367,15 @@ def test_secrets_among_options_reach_the_plugin_and_stand_in_no_repr_and_no_pick
 
 
 def test_options_that_are_no_secrets_are_shown_and_pickled():
-    options = {"url": "postgresql://me@host/db", "max_tokens": 5, "tokenizer": "x", "key": 7, "depth": {"a": [1, None]}}
+    options = {
+        "url": "postgresql://me@host/db",
+        "max_tokens": 5,
+        "tokenizer": "x",
+        "key": 7,
+        "author": "me",
+        "key_prefix": "p",
+        "depth": {"a": [1, None]},
+    }
     kept = settings(cache_options=options).cache_options
 
     assert repr(kept) == repr({**options, "url": "postgresql://host/db"})
