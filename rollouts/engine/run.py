@@ -84,6 +84,8 @@ class Run:
         self._source = Source(asks, self)
         self._withdrawn = False
         self._leaving: list[Job] = []
+        self._handing: list[Job] = []
+        self._submits = 0
         self._scouting = Scouting(self._submit)
         self._outstanding = 0
         self._wake_at = 1
@@ -289,7 +291,9 @@ class Run:
             self.fail(refusal)
             return
         self._outstanding += len(missing)
-        self.pool.submit(self.lane, self._scouting.admit(missing))
+        self._handing, self._submits = self._scouting.admit(missing), self.lane.submits
+        self.pool.submit(self.lane, self._handing)
+        self._handing = []
 
     def _submit(self, jobs: list[Job]) -> None:
         """Hand out what was held back; called by whoever sees that the time has come."""
@@ -353,13 +357,15 @@ class Run:
 
     def _give_back(self) -> None:
         """After an interrupt: as `_withdraw`, and also what was being taken when it came."""
+        self._withdraw()
+        # What was handed out is with the workers, who let go of it themselves, or was withdrawn.
+        handed = set(self._handing) if self.lane.submits > self._submits else ()
         taken = self._source.taken
         while taken:
-            heir = CLAIMS.give_up(taken[-1])
+            heir = None if taken[-1] in handed else CLAIMS.give_up(taken[-1])
             if heir is not None:
                 hand_on(heir)
             taken.pop()
-        self._withdraw()
         self._drain()
 
     def _lose(self, job: Job, error: RolloutsError | None) -> None:

@@ -110,6 +110,7 @@ class ShardPool:
             for job in jobs:
                 batch.know(job.ask, self._numbers)
             lane.jobs.extend(jobs)
+            lane.submits += 1
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None

@@ -23,7 +23,7 @@ J = TypeVar("J")
 class Lane(Generic[J]):
     """The waiting jobs of one run, and how many of them may be worked on at once."""
 
-    __slots__ = ("cap", "in_flight", "jobs", "listed")
+    __slots__ = ("cap", "in_flight", "jobs", "listed", "submits")
 
     def __init__(self, cap: int) -> None:
         """Allow `cap` jobs at once."""
@@ -31,6 +31,8 @@ class Lane(Generic[J]):
         self.jobs: deque[J] = deque()
         self.in_flight = 0
         self.listed = False
+        self.submits = 0
+        """How often jobs were added: tells whether a submission that was interrupted took place."""
 
 
 class Borrowed(Executor):
@@ -87,6 +89,7 @@ class WorkerPool(Generic[J]):
                 raise RolloutsError("the client was closed while this run was under way")
             before = len(lane.jobs)
             lane.jobs.extend(jobs)
+            lane.submits += 1
             self._waiting += len(lane.jobs) - before
             if self._executor is None and self._waiting:
                 self._executor = self._make_executor()  # before a loop is counted: it may fail

@@ -23,6 +23,7 @@ from rollouts import RolloutsClient
 from rollouts.caches import json_files
 from rollouts.engine.claims import CLAIMS
 from rollouts.engine.run import Run
+from rollouts.engine.workers import WorkerPool
 from rollouts.exceptions import CacheError, RolloutsError, TransportError
 from rollouts.testing.replies import default_reply
 from rollouts.testing.server import LoopbackServer, Reply
@@ -353,6 +354,35 @@ def test_a_second_interrupt_while_claims_are_given_up_leaves_none(server, tmp_pa
     client.close()
 
     assert len(again) == 50
+    assert len(CLAIMS) == 0
+
+
+def test_an_interrupt_while_workers_start_asks_for_nothing_twice(server, tmp_path, monkeypatch):
+    server.hold()
+    first, second = client_of(server, tmp_path, max_concurrency=4), client_of(server, tmp_path)
+    results = []
+    waiter = threading.Thread(target=lambda: results.append(second.generate("Hello", n_samples=2)))
+    start = WorkerPool._start
+
+    def interrupted(self, executor, tickets):
+        start(self, executor, tickets)
+        if not waiter.ident:
+            server.wait_for(2)  # the workers have begun
+            waiter.start()
+            while CLAIMS.parked < 2:
+                time.sleep(0.005)
+            threading.Timer(0.2, server.release).start()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(WorkerPool, "_start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        first.generate("Hello", n_samples=2)
+    waiter.join(10)
+    first.close()
+    second.close()
+
+    assert [len(rollouts) for rollouts in results] == [2]
+    assert len(server.requests) == 2
     assert len(CLAIMS) == 0
 
 
