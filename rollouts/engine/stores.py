@@ -128,12 +128,13 @@ class Store:
         Where that failed `slow`ly, and the first and the last fail too, it is the storage: each further try might wait
         a minute for a lock.
         """
-        ends = {i: self._store_one(batch[i]) for i in {0, len(batch) - 1}}
-        if slow and len(batch) > 1 and not any(ends.values()):
+        stored = {i: self._store_one(batch[i]) for i in {0, len(batch) - 1}}
+        if slow and len(batch) > 1 and not any(stored.values()):
             self._unusable = True
             return batch
-        between = {i: self._store_one(batch[i]) for i in range(1, len(batch) - 1)}
-        return [{**ends, **between}[i] or kept for i, kept in enumerate(batch)]
+        for i in range(1, len(batch) - 1):
+            stored[i] = self._store_one(batch[i])
+        return [stored[i] or kept for i, kept in enumerate(batch)]
 
     def _store_one(self, kept: Kept) -> Kept | None:
         """The answer that stands; None where it cannot be stored."""
